@@ -1,0 +1,160 @@
+//! One request's way in: head, body, key, events, log. Everything that all ingest endpoints share.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::request::Parts;
+use http::{StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use rialto_engine::accept::{Envelope, Form, MAX_BATCH, Stamp};
+use rialto_model::Timestamp;
+use rialto_store::WriteGrant;
+
+use crate::client_ip::client_ip;
+use crate::extract::unread;
+use crate::ingest::inflate::inflate;
+use crate::ingest::reply::{Accepted, Refused};
+use crate::ingest::write_key::{authorise, authorise_first, in_head};
+use crate::serve::Peer;
+use crate::state::Api;
+
+/// Turns a foreign body into one of the tracking API.
+pub(crate) type Translate = fn(&[u8]) -> Result<Bytes, Refused>;
+
+/// What an endpoint says of its requests.
+#[derive(Clone, Copy)]
+pub(crate) struct Endpoint {
+    /// The form of the body.
+    pub(crate) form: Form,
+    /// How the body is translated first, if it must be.
+    pub(crate) translate: Option<Translate>,
+    /// Whether the write key may stand in the query.
+    pub(crate) key_in_query: bool,
+}
+
+impl Endpoint {
+    /// A body of the tracking API.
+    pub(crate) const fn of(form: Form) -> Self {
+        Self { form, translate: None, key_in_query: false }
+    }
+}
+
+/// Takes a request in, and counts what came of it.
+pub(crate) async fn take(api: &Api, request: Request, endpoint: Endpoint) -> Result<Accepted, Refused> {
+    counted(api, take_request(api, request, endpoint).await)
+}
+
+fn counted(api: &Api, outcome: Result<usize, Refused>) -> Result<Accepted, Refused> {
+    match outcome {
+        Ok(events) => {
+            api.metrics.accepted(events);
+            Ok(Accepted)
+        }
+        Err(refused) => {
+            api.metrics.refused(refused.code);
+            Err(refused)
+        }
+    }
+}
+
+async fn take_request(api: &Api, request: Request, endpoint: Endpoint) -> Result<usize, Refused> {
+    let (head, body) = request.into_parts();
+    let keys = in_head(&head.headers);
+    // A key in the head is judged before a byte of the body is read.
+    let grant = match &keys.basic {
+        Some(key) => Some(authorise(api, key).await?),
+        None => None,
+    };
+    let body = read(api, &head.headers, body).await?;
+    let body = match endpoint.translate {
+        Some(translate) => translate(&body)?,
+        None => body,
+    };
+    let envelope = Envelope::parse(&body, endpoint.form)?;
+    let grant = match grant {
+        Some(grant) => grant,
+        None => {
+            let query = if endpoint.key_in_query { key_in_query(&head) } else { None };
+            let order = [envelope.write_key(), keys.bearer.as_deref(), keys.header.as_deref(), query.as_deref()];
+            authorise_first(api, &order).await?
+        }
+    };
+    append(api, &head, grant, envelope).await
+}
+
+/// Takes a body that did not come as one, such as the pixel's.
+pub(crate) async fn take_body(
+    api: &Api,
+    head: &Parts,
+    body: &[u8],
+    form: Form,
+    beside: Option<&str>,
+) -> Result<Accepted, Refused> {
+    let keys = in_head(&head.headers);
+    let outcome = async {
+        let envelope = Envelope::parse(body, form)?;
+        let order =
+            [keys.basic.as_deref(), envelope.write_key(), keys.bearer.as_deref(), keys.header.as_deref(), beside];
+        let grant = authorise_first(api, &order).await?;
+        append(api, head, grant, envelope).await
+    };
+    counted(api, outcome.await)
+}
+
+/// Stamps the events and waits until the log has them.
+async fn append(api: &Api, head: &Parts, grant: Arc<WriteGrant>, envelope: Envelope<'_>) -> Result<usize, Refused> {
+    let now = api.now();
+    let peer = head.extensions.get::<Peer>().map(|peer| peer.0.ip());
+    let stamp = Stamp {
+        source_id: grant.source.id,
+        now,
+        ip: client_ip(peer, &head.headers, &api.options.trusted_proxies),
+        new_id: &mut || new_message_id(now),
+    };
+    let events = envelope.stamp(stamp)?;
+    let count = events.len();
+    api.engine.accept(&grant, events).await?;
+    Ok(count)
+}
+
+/// The id of an event that came without one: a UUIDv7 of the moment.
+fn new_message_id(now: Timestamp) -> String {
+    let mut random = [0; 10];
+    // The system's randomness does not fail once the process runs; a fixed id would be dropped as a duplicate.
+    getrandom::fill(&mut random).expect("the system gives random bytes");
+    let millis = u64::try_from(now.millis()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string()
+}
+
+/// The whole body, inflated, whatever its content type claims to be.
+async fn read(api: &Api, headers: &HeaderMap, body: Body) -> Result<Bytes, Refused> {
+    let limit = api.options.max_body;
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(Refused::too_large(limit));
+    }
+    let body = match Limited::new(body, limit).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return Err(Refused::unread(unread(error.as_ref()), limit)),
+    };
+    match headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim()) {
+        None | Some("" | "identity") => Ok(body),
+        Some(encoding) if encoding.eq_ignore_ascii_case("gzip") || encoding.eq_ignore_ascii_case("x-gzip") => {
+            Ok(inflate(&body, MAX_BATCH)?)
+        }
+        Some(_) => Err(Refused::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_encoding",
+            "the only Content-Encoding that is read is gzip",
+        )),
+    }
+}
+
+fn key_in_query(head: &Parts) -> Option<String> {
+    let pairs = head.uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.into_iter().find(|(name, _)| *name == "writeKey")?;
+    Some(crate::ingest::pixel::decode(value)).filter(|key| !key.is_empty())
+}

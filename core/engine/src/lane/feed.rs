@@ -1,0 +1,174 @@
+//! What the processor has just committed, kept for the lanes of its tenant that keep up, so that they read neither
+//! the database nor the log. Bounded a tenant and over all tenants; who lags behind it reads for itself.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rialto_model::decision::TimelineEntry;
+use rialto_model::{Position, ProfileId};
+
+/// The most bytes of events that one tenant's feed keeps.
+const TENANT_BYTES: usize = 8 << 20;
+/// The most events that one tenant's feed keeps.
+const TENANT_EVENTS: usize = 4_000;
+/// What an entry costs beside its body, roughly.
+const ENTRY_COST: usize = 600;
+
+/// A processed event, ready for the lanes.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// What was decided.
+    pub entry: Arc<TimelineEntry>,
+    /// The event as it lies in the log.
+    pub body: Bytes,
+}
+
+/// The bytes that all feeds together may keep.
+#[derive(Debug)]
+pub(super) struct Budget {
+    used: AtomicUsize,
+    most: usize,
+}
+
+impl Budget {
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { used: AtomicUsize::new(0), most })
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                (used + bytes <= self.most).then_some(used + bytes)
+            })
+            .is_ok()
+    }
+
+    fn give(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// One tenant's feed: contiguous positions, the newest last.
+#[derive(Debug)]
+pub(super) struct Feed {
+    budget: Arc<Budget>,
+    inner: Mutex<Inner>,
+    /// Held for writing from before a merge is committed until the feed knows of it. Who reads from the database
+    /// whom a lane holds back holds it for reading, so as not to know of merges that the feed does not know yet.
+    pub(super) merges: Arc<tokio::sync::RwLock<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    events: VecDeque<Ready>,
+    bytes: usize,
+    /// Up to where the processor has come; 0 while unknown.
+    head: Position,
+    /// Merges since the first kept event, so that one person is one person in the window.
+    merged: HashMap<ProfileId, ProfileId>,
+}
+
+impl Feed {
+    pub(super) fn new(budget: Arc<Budget>) -> Self {
+        Self { budget, inner: Mutex::default(), merges: Arc::default() }
+    }
+
+    /// Takes in what one step committed, up to `head`.
+    pub(super) fn push(&self, step: Vec<Ready>, head: Position, absorbed: &[(ProfileId, ProfileId)]) {
+        let mut inner = self.inner.lock();
+        let contiguous = step
+            .first()
+            .is_none_or(|first| inner.events.back().is_none_or(|last| last.entry.position + 1 == first.entry.position));
+        if !contiguous {
+            self.clear(&mut inner);
+        }
+        inner.head = inner.head.max(head);
+        for (gone, survivor) in absorbed {
+            inner.merged.values_mut().filter(|now| *now == gone).for_each(|now| *now = *survivor);
+            inner.merged.insert(*gone, *survivor);
+        }
+        for ready in step {
+            let cost = ready.body.len() + ENTRY_COST;
+            if !self.budget.take(cost) {
+                self.clear(&mut inner);
+                return;
+            }
+            inner.bytes += cost;
+            inner.events.push_back(ready);
+        }
+        while inner.bytes > TENANT_BYTES || inner.events.len() > TENANT_EVENTS {
+            self.pop(&mut inner);
+        }
+    }
+
+    /// Forgets everything, even how far the processor has come.
+    pub(super) fn reset(&self) {
+        let mut inner = self.inner.lock();
+        self.clear(&mut inner);
+        inner.head = 0;
+    }
+
+    /// Lets go of everything up to `position`: all lanes have it behind them.
+    pub(super) fn forget(&self, position: Position) {
+        let mut inner = self.inner.lock();
+        while inner.events.front().is_some_and(|first| first.entry.position <= position) {
+            self.pop(&mut inner);
+        }
+    }
+
+    /// The events after `after`, at most `limit` and about `max_bytes`; `None` if the feed does not reach back so
+    /// far and the caller has to read for itself.
+    pub(super) fn read(&self, after: Position, limit: usize, max_bytes: usize) -> Option<Vec<Ready>> {
+        let inner = self.inner.lock();
+        // Before it was told of anything the feed knows nothing, not even that there is nothing.
+        if inner.head == after && inner.head > 0 {
+            return Some(Vec::new());
+        }
+        // Behind an erased entry the feed cannot tell whether it reaches back far enough.
+        inner.events.front().filter(|first| first.entry.position <= after + 1)?;
+        let skip = inner.events.partition_point(|ready| ready.entry.position <= after);
+        let mut bytes = 0;
+        let taken = inner.events.iter().skip(skip).take(limit).take_while(|ready| {
+            let fits = bytes < max_bytes;
+            bytes += ready.body.len();
+            fits
+        });
+        Some(taken.cloned().collect())
+    }
+
+    /// Who a person is by now, where a merge was seen since the first kept event.
+    pub(super) fn canonical(&self, ids: impl Iterator<Item = ProfileId>) -> HashMap<ProfileId, ProfileId> {
+        let inner = self.inner.lock();
+        if inner.merged.is_empty() {
+            return HashMap::new();
+        }
+        ids.filter_map(|id| inner.merged.get(&id).map(|now| (id, *now))).collect()
+    }
+
+    fn pop(&self, inner: &mut Inner) {
+        if let Some(gone) = inner.events.pop_front() {
+            let cost = gone.body.len() + ENTRY_COST;
+            inner.bytes -= cost;
+            self.budget.give(cost);
+        }
+        if inner.events.is_empty() {
+            inner.events = VecDeque::new();
+            inner.merged = HashMap::new();
+        }
+    }
+
+    fn clear(&self, inner: &mut Inner) {
+        self.budget.give(inner.bytes);
+        let head = inner.head;
+        *inner = Inner { head, ..Inner::default() };
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.budget.give(self.inner.get_mut().bytes);
+    }
+}

@@ -1,0 +1,97 @@
+//! A lane's seat in the dispatcher: who may step it, whether it was woken meanwhile, and how it looks from outside.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use parking_lot::Mutex;
+use rialto_model::lane::LaneState;
+use rialto_model::{DestinationId, Position, ProfileId, TenantId, Timestamp};
+
+use super::config::LaneConfig;
+use super::step::{Lane, Next};
+
+const IDLE: u8 = 0;
+const RUNNING: u8 = 1;
+const WOKEN: u8 = 2;
+
+/// One lane.
+pub(super) struct Slot {
+    pub(super) tenant: TenantId,
+    pub(super) destination: DestinationId,
+    lane: tokio::sync::Mutex<Lane>,
+    run: AtomicU8,
+    refresh: AtomicBool,
+    merged: Mutex<Vec<(ProfileId, ProfileId)>>,
+    alarm: Mutex<Option<Timestamp>>,
+    seen: Mutex<(LaneState, Option<Position>)>,
+}
+
+impl Slot {
+    pub(super) fn new(tenant: TenantId, destination: DestinationId, lane: Lane) -> Self {
+        Self {
+            tenant,
+            destination,
+            lane: tokio::sync::Mutex::new(lane),
+            run: AtomicU8::new(IDLE),
+            refresh: AtomicBool::new(false),
+            merged: Mutex::default(),
+            alarm: Mutex::default(),
+            seen: Mutex::new((LaneState::Running, None)),
+        }
+    }
+
+    /// Makes one step. Two never run at a time.
+    pub(super) async fn step(&self, config: &LaneConfig) -> Next {
+        let mut lane = self.lane.lock().await;
+        if self.refresh.swap(false, Ordering::AcqRel) {
+            lane.refresh();
+        }
+        let merged = std::mem::take(&mut *self.merged.lock());
+        lane.merged(&merged);
+        let next = lane.step(config).await;
+        *self.seen.lock() = (lane.state(), lane.cursor());
+        next
+    }
+
+    /// Marks it woken; true if the caller has to run it.
+    pub(super) fn wake(&self) -> bool {
+        self.run
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| Some(if now == IDLE { RUNNING } else { WOKEN }))
+            .is_ok_and(|before| before == IDLE)
+    }
+
+    /// The runner is done; true if it has to go on, for the lane was woken meanwhile.
+    pub(super) fn rest(&self) -> bool {
+        let woken = self.run.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_err();
+        if woken {
+            self.run.store(RUNNING, Ordering::Release);
+        }
+        woken
+    }
+
+    /// At the next step, everything is read again.
+    pub(super) fn refresh(&self) {
+        self.refresh.store(true, Ordering::Release);
+    }
+
+    /// Tells of merges before the next step.
+    pub(super) fn merged(&self, absorbed: &[(ProfileId, ProfileId)]) {
+        if !absorbed.is_empty() {
+            self.merged.lock().extend_from_slice(absorbed);
+        }
+    }
+
+    /// Whether an alarm at `at` is news: none is set that comes as early.
+    pub(super) fn set_alarm(&self, at: Timestamp, now: Timestamp) -> bool {
+        let mut alarm = self.alarm.lock();
+        let news = alarm.is_none_or(|set| at < set || set <= now);
+        if news {
+            *alarm = Some(at);
+        }
+        news
+    }
+
+    /// How it goes, and how far it is.
+    pub(super) fn seen(&self) -> (LaneState, Option<Position>) {
+        self.seen.lock().clone()
+    }
+}

@@ -1,0 +1,391 @@
+//! One step of a lane: what is due again first, then the next window. The cursor moves in one transaction with what
+//! is parked and given up; nothing is written for an event that simply went through.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rialto_model::delivery::{Outcome, Parked, Verdict};
+use rialto_model::lane::{LaneState, StandReason};
+use rialto_model::live::{LiveDelivery, LiveEvent};
+use rialto_model::{DestinationId, Position, ProfileId, Timestamp};
+use rialto_store::{LaneWrite, Settle, StoreError, TenantScope};
+
+use super::config::LaneConfig;
+use super::feed::Feed;
+use super::health::Health;
+use super::judge::{Judged, Waiting};
+use super::send::{Parcel, Sent, Target, send};
+use super::window::{ReadError, Reader, Window};
+use super::{LaneParts, MAX_PARKED};
+use crate::connector::HELD;
+use crate::faults::{Crash, Point};
+
+/// A cursor that moved past nothing of its own is written this often, not at every step.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// The wait after the hub's own database or log failed.
+const HUB_WAIT: Duration = Duration::from_millis(500);
+/// How many parked deliveries one step tries again.
+const RETRIES: usize = 200;
+/// Of so few persons what waits behind is tried in the same step.
+const CHAINS: usize = 10;
+
+/// What to do with a lane after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// There is more to do.
+    Again,
+    /// Nothing to do before this moment, unless it is woken; with none, only when it is woken.
+    Wait(Option<Timestamp>),
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Crash(#[from] Crash),
+}
+
+/// One destination of one tenant.
+pub(super) struct Lane {
+    parts: Arc<LaneParts>,
+    scope: TenantScope,
+    feed: Arc<Feed>,
+    destination: DestinationId,
+    memory: Option<Memory>,
+    health: Health,
+    state: LaneState,
+}
+
+/// What a lane holds between steps; read again after any failure.
+struct Memory {
+    /// Everything up to here is done with.
+    cursor: Position,
+    /// Where the cursor stands in the store.
+    saved: Position,
+    saved_at: Timestamp,
+    /// Persons of whom something is parked.
+    held: HashSet<ProfileId>,
+    next_due: Option<Timestamp>,
+    parked: u64,
+}
+
+impl Memory {
+    /// Who held the one back holds back the other.
+    fn merge<'m>(&mut self, absorbed: impl Iterator<Item = (&'m ProfileId, &'m ProfileId)>) {
+        for (gone, survivor) in absorbed {
+            if self.held.remove(gone) {
+                self.held.insert(*survivor);
+            }
+        }
+    }
+}
+
+impl Lane {
+    pub(super) fn new(parts: Arc<LaneParts>, scope: TenantScope, feed: Arc<Feed>, destination: DestinationId) -> Self {
+        Self { parts, scope, feed, destination, memory: None, health: Health::default(), state: LaneState::Running }
+    }
+
+    /// How it goes.
+    pub(super) fn state(&self) -> LaneState {
+        self.state.clone()
+    }
+
+    /// All events up to here are done with; `None` before the first step.
+    pub(super) fn cursor(&self) -> Option<Position> {
+        self.memory.as_ref().map(|memory| memory.cursor)
+    }
+
+    /// Someone changed something: look again at what was read before, and try at once.
+    pub(super) fn refresh(&mut self) {
+        self.memory = None;
+        self.health = Health::default();
+    }
+
+    /// Two persons became one: who held the one back holds back the other.
+    pub(super) fn merged(&mut self, absorbed: &[(ProfileId, ProfileId)]) {
+        if let Some(memory) = &mut self.memory {
+            memory.merge(absorbed.iter().map(|(gone, survivor)| (gone, survivor)));
+        }
+    }
+
+    /// Makes one step.
+    pub(super) async fn step(&mut self, config: &LaneConfig) -> Next {
+        let now = self.parts.clock.now();
+        match self.try_step(config, now).await {
+            Ok(next) => next,
+            Err(StepError::Store(StoreError::Fenced) | StepError::Crash(_)) => {
+                self.memory = None;
+                Next::Again
+            }
+            Err(StepError::Store(StoreError::NotFound { .. })) => {
+                self.memory = None;
+                Next::Wait(None)
+            }
+            Err(error) => {
+                let until = now.after(HUB_WAIT);
+                tracing::warn!(tenant = %self.scope.tenant_id(), destination = %self.destination, %error, "lane waits");
+                self.memory = None;
+                self.state = LaneState::HubUnavailable { until };
+                Next::Wait(Some(until))
+            }
+        }
+    }
+
+    async fn try_step(&mut self, config: &LaneConfig, now: Timestamp) -> Result<Next, StepError> {
+        let target = match self.target(config) {
+            Ok(target) => target,
+            Err(state) => {
+                self.state = state;
+                return Ok(Next::Wait(None));
+            }
+        };
+        if self.memory.is_none() {
+            self.memory = Some(self.load(now).await?);
+        }
+        if let Some(until) = self.health.closed_until(now) {
+            self.state = self.health.state();
+            return Ok(Next::Wait(Some(until)));
+        }
+        let (due, parked) = self.memory.as_ref().map_or((None, 0), |memory| (memory.next_due, memory.parked));
+        if due.is_some_and(|due| due <= now) && self.retry(&target, now).await? {
+            self.state = self.health.state();
+            return Ok(Next::Again);
+        }
+        if parked >= MAX_PARKED {
+            self.state = LaneState::Full { parked };
+            return Ok(Next::Wait(due));
+        }
+        let next = self.forward(&target, now).await?;
+        self.state = self.health.state();
+        Ok(next)
+    }
+
+    fn target(&self, config: &LaneConfig) -> Result<Target, LaneState> {
+        if !config.enabled {
+            return Err(LaneState::Disabled);
+        }
+        let connector = &self.parts.connector;
+        let limits = connector.limits(&config.destination.connector).ok_or(LaneState::NoConnector)?;
+        Ok(Target {
+            tenant_id: self.scope.tenant_id(),
+            destination: Arc::clone(&config.destination),
+            secrets: Arc::clone(&config.secrets),
+            limits,
+            connector: Arc::clone(connector),
+            clock: Arc::clone(&self.parts.clock),
+        })
+    }
+
+    async fn load(&self, now: Timestamp) -> Result<Memory, StepError> {
+        let _quiet = self.feed.merges.read().await;
+        let lane = self.scope.lane(self.destination).await?;
+        Ok(Memory {
+            cursor: lane.cursor,
+            saved: lane.cursor,
+            saved_at: now,
+            held: if lane.parked == 0 { HashSet::new() } else { self.scope.held_profiles(self.destination).await? },
+            next_due: if lane.parked == 0 { None } else { self.scope.next_due(self.destination).await? },
+            parked: lane.parked,
+        })
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader { scope: &self.scope, log: &*self.parts.log, feed: &self.feed, destination: self.destination }
+    }
+
+    /// Tries again what is due; false if nothing was, after all.
+    async fn retry(&mut self, target: &Target, now: Timestamp) -> Result<bool, StepError> {
+        let most = if self.health.is_open() { RETRIES.min(target.window()) } else { 1 };
+        let mut due = self.scope.due(self.destination, now, most).await?;
+        let found = !due.is_empty();
+        if (1..=CHAINS).contains(&due.len()) && most > 1 {
+            due = self.with_those_behind(due, most).await?;
+        }
+        let (parcels, lost) = self.reader().fetch(due.into_iter().map(Waiting::from).collect()).await?;
+        self.parts.faults.reach(Point::BeforeDeliver)?;
+        let sent = send(target, parcels).await;
+        self.parts.faults.reach(Point::AfterDeliver)?;
+        let now = self.parts.clock.now();
+        let judged = self.judge(now, sent, Vec::new(), lost);
+        let gone = |waiting: &Waiting| (waiting.position, waiting.action.clone());
+        if found {
+            self.scope
+                .settle(&Settle {
+                    destination_id: self.destination,
+                    delivered: judged.delivered.iter().map(gone).collect(),
+                    skipped: judged.skipped.iter().map(gone).collect(),
+                    again: judged.parked.clone(),
+                    dead: judged.dead.clone(),
+                    now,
+                })
+                .await?;
+            self.parts.faults.reach(Point::AfterCommitLane)?;
+            self.tell(now, &judged);
+        }
+        let _quiet = self.feed.merges.read().await;
+        let lane = self.scope.lane(self.destination).await?;
+        let held = self.scope.held_profiles(self.destination).await?;
+        let next_due = self.scope.next_due(self.destination).await?;
+        if let Some(memory) = &mut self.memory {
+            (memory.held, memory.next_due, memory.parked) = (held, next_due, lane.parked);
+        }
+        Ok(found)
+    }
+
+    /// The events that wait behind those that are due, so that a person of whom much waits is done with in a few
+    /// steps and not in one for each.
+    async fn with_those_behind(&self, due: Vec<Parked>, most: usize) -> Result<Vec<Parked>, StepError> {
+        let each = most / due.len();
+        let mut all = Vec::with_capacity(most);
+        for head in due {
+            let behind = self.scope.held_behind(self.destination, head.profile_id, each.saturating_sub(1)).await?;
+            all.push(head);
+            all.extend(behind);
+        }
+        all.sort_by(|a, b| (a.position, &a.action).cmp(&(b.position, &b.action)));
+        Ok(all)
+    }
+
+    /// Delivers the next window.
+    async fn forward(&mut self, target: &Target, now: Timestamp) -> Result<Next, StepError> {
+        let Some(memory) = &self.memory else { return Ok(Next::Again) };
+        let probing = !self.health.is_open();
+        let most = if probing { 1 } else { target.window() };
+        let window = self.reader().next(memory.cursor, most, &memory.held).await?;
+        let Some(memory) = &mut self.memory else { return Ok(Next::Again) };
+        memory.merge(window.canonical.iter());
+        if window.parcels.is_empty() && window.lost.is_empty() {
+            return self.pass_by(window, now).await;
+        }
+        let (behind, parcels): (Vec<Parcel>, Vec<Parcel>) =
+            window.parcels.into_iter().partition(|parcel| memory.held.contains(&parcel.waiting.profile_id));
+        self.parts.faults.reach(Point::BeforeDeliver)?;
+        let sent = send(target, parcels).await;
+        self.parts.faults.reach(Point::AfterDeliver)?;
+        let now = self.parts.clock.now();
+        let judged = self.judge(now, sent, behind, window.lost);
+        let went_through = !(judged.delivered.is_empty() && judged.skipped.is_empty() && judged.dead.is_empty());
+        if let Some(until) = self.health.closed_until(now).filter(|_| !went_through && !probing) {
+            // Nothing got through and nothing was written: the whole window stays where it is, in order.
+            return Ok(Next::Wait(Some(until)));
+        }
+        self.commit(window.to, judged, now).await?;
+        Ok(Next::Again)
+    }
+
+    /// A window without anything for this destination: move on, and write that down only now and then.
+    async fn pass_by(&mut self, window: Window, now: Timestamp) -> Result<Next, StepError> {
+        let Some(memory) = &mut self.memory else { return Ok(Next::Again) };
+        memory.cursor = window.to.max(memory.cursor);
+        if memory.cursor > memory.saved && now.since(memory.saved_at) >= SAVE_EVERY {
+            let to = memory.cursor;
+            self.commit(to, Judged::default(), now).await?;
+        }
+        let Some(memory) = &self.memory else { return Ok(Next::Again) };
+        if window.any {
+            return Ok(Next::Again);
+        }
+        let save = (memory.cursor > memory.saved).then(|| memory.saved_at.after(SAVE_EVERY));
+        Ok(Next::Wait([save, memory.next_due].into_iter().flatten().min()))
+    }
+
+    async fn commit(&mut self, to: Position, judged: Judged, now: Timestamp) -> Result<(), StepError> {
+        let Some(memory) = &mut self.memory else { return Ok(()) };
+        self.scope
+            .commit_lane(&LaneWrite {
+                destination_id: self.destination,
+                from: memory.saved,
+                to,
+                delivered: judged.delivered.len() as u64,
+                skipped: judged.skipped.len() as u64,
+                parked: judged.parked.clone(),
+                dead: judged.dead.clone(),
+                now,
+            })
+            .await?;
+        (memory.cursor, memory.saved, memory.saved_at) = (to, to, now);
+        memory.parked += judged.parked.len() as u64;
+        memory.held.extend(judged.held.iter().copied());
+        let due = judged.parked.iter().filter_map(|parked| parked.due_at).min();
+        memory.next_due = [memory.next_due, due].into_iter().flatten().min();
+        self.parts.faults.reach(Point::AfterCommitLane)?;
+        self.tell(now, &judged);
+        Ok(())
+    }
+
+    /// Turns outcomes into what is to be written, in the order of the stream, and learns how the lane does.
+    fn judge(&mut self, now: Timestamp, sent: Sent, behind: Vec<Parcel>, lost: Vec<Waiting>) -> Judged {
+        // While the connector fails on everything, no event is given up for that.
+        let mut judged = Judged { patient: !self.health.is_open(), ..Judged::default() };
+        let mut fates: Vec<(Waiting, Option<Outcome>)> =
+            sent.outcomes.into_iter().map(|(waiting, outcome)| (waiting, Some(outcome))).collect();
+        fates.extend(behind.into_iter().map(|parcel| (parcel.waiting, None)));
+        fates.sort_by_key(|(waiting, _)| waiting.position);
+        for waiting in lost {
+            let reason = "its payload is no longer in the log".to_owned();
+            judged.bury(self.destination, now, waiting, reason);
+        }
+        if let Some(failure) = sent.fatal {
+            self.health.fatal(now, &failure.code, &failure.message);
+        }
+        for (waiting, outcome) in fates {
+            let Some(outcome) = outcome else {
+                judged.hold_behind(self.destination, now, waiting);
+                continue;
+            };
+            self.learn(now, &outcome);
+            judged.add(self.destination, now, waiting, outcome);
+        }
+        judged
+    }
+
+    fn learn(&mut self, now: Timestamp, outcome: &Outcome) {
+        let retry_after = outcome.retry_after_ms.map(Duration::from_millis);
+        match outcome.verdict {
+            Verdict::Delivered | Verdict::Skipped | Verdict::Rejected => self.health.passed(),
+            Verdict::Retry if outcome.code == HELD => {}
+            Verdict::Retry if outcome.code.starts_with(super::judge::FAULT_CODES) => {
+                self.health.faulted(now, &outcome.code, &outcome.message);
+            }
+            Verdict::Retry | Verdict::Unauthorized => {
+                let denied = outcome.verdict == Verdict::Unauthorized;
+                let because = if denied { StandReason::Unauthorized } else { StandReason::Outage };
+                self.health.refused(now, because, &outcome.code, &outcome.message, retry_after);
+            }
+        }
+    }
+
+    /// Tells those who watch the live tail.
+    fn tell(&self, at: Timestamp, judged: &Judged) {
+        self.parts.counters.count(judged);
+        let tenant = self.scope.tenant_id();
+        if !self.parts.witness.listens(tenant) {
+            return;
+        }
+        let delivery = |position: Position, message_id: &str, code: &str, message: &str| LiveDelivery {
+            at,
+            position,
+            message_id: message_id.to_owned(),
+            destination_id: self.destination,
+            code: code.to_owned(),
+            message: message.to_owned(),
+        };
+        let done = |waiting: &Waiting| delivery(waiting.position, &waiting.message_id, "", "");
+        let say = |event: LiveEvent| self.parts.witness.saw(tenant, event);
+        judged.delivered.iter().map(done).map(LiveEvent::Delivered).for_each(say);
+        judged.skipped.iter().map(done).map(LiveEvent::Skipped).for_each(say);
+        for parked in &judged.parked {
+            let last =
+                parked.history.last().map(|attempt| (attempt.outcome.code.as_str(), attempt.outcome.message.as_str()));
+            let (code, message) = last.unwrap_or((HELD, "it waits behind an earlier event of the same person"));
+            say(LiveEvent::Parked(delivery(parked.position, &parked.message_id, code, message)));
+        }
+        for letter in &judged.dead {
+            say(LiveEvent::Dead(delivery(letter.position, &letter.message_id, "dead", &letter.reason)));
+        }
+    }
+}

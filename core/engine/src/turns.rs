@@ -1,0 +1,170 @@
+//! Whose turn it is: deficit round robin over the tenants that have events waiting. A turn is worth so many bytes;
+//! who took more than its worth has less the next time, so a tenant with a hundred times the events delays the
+//! others by one turn at most.
+
+use std::collections::{HashMap, VecDeque};
+
+use parking_lot::Mutex;
+use rialto_model::{Position, TenantId};
+use tokio::sync::Notify;
+
+/// What a turn is worth, in bytes of events.
+const QUANTUM: i64 = 1 << 20;
+
+/// The tenants that have something to do, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    inner: Mutex<Inner>,
+    woken: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    queue: VecDeque<TenantId>,
+    seats: HashMap<TenantId, Seat>,
+}
+
+#[derive(Debug, Default)]
+struct Seat {
+    /// The last event that is known to wait.
+    head: Position,
+    /// Up to where they are processed, as far as is known.
+    done: Position,
+    deficit: i64,
+    running: bool,
+    /// Woken for another reason than events.
+    again: bool,
+}
+
+/// A tenant's turn. It has to be ended with [`Turns::done`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) tenant: TenantId,
+    /// How many bytes of events it may take; one event at least.
+    pub(crate) bytes: usize,
+    /// The last event that is known to wait; 0 if none is.
+    pub(crate) head: Position,
+}
+
+impl Turns {
+    /// Events up to `head` wait, or with 0 there is another reason to look. A tenant is in line once.
+    pub(crate) fn wake(&self, tenant: TenantId, head: Position) {
+        let mut inner = self.inner.lock();
+        let queued = inner.seats.contains_key(&tenant);
+        let seat = inner.seats.entry(tenant).or_default();
+        seat.head = seat.head.max(head);
+        seat.again |= head == 0;
+        if !queued {
+            inner.queue.push_back(tenant);
+            drop(inner);
+            self.woken.notify_one();
+        }
+    }
+
+    /// The next turn; waits for one. Safe to cancel.
+    pub(crate) async fn next(&self) -> Turn {
+        loop {
+            let woken = self.woken.notified();
+            let mut woken = std::pin::pin!(woken);
+            // In line for a wake-up before looking, so that none is missed between the two.
+            woken.as_mut().enable();
+            if let Some(turn) = self.take() {
+                return turn;
+            }
+            woken.await;
+        }
+    }
+
+    fn take(&self) -> Option<Turn> {
+        let mut inner = self.inner.lock();
+        let tenant = inner.queue.pop_front()?;
+        let seat = inner.seats.entry(tenant).or_default();
+        (seat.running, seat.again) = (true, false);
+        seat.deficit = (seat.deficit + QUANTUM).min(QUANTUM);
+        Some(Turn { tenant, bytes: usize::try_from(seat.deficit).unwrap_or(0).max(1), head: seat.head })
+    }
+
+    /// A turn is over: it came to `to` and took `bytes`. With `more` false nothing waits beyond `to`, whatever was
+    /// said before.
+    pub(crate) fn done(&self, tenant: TenantId, to: Position, bytes: usize, more: bool) {
+        let mut inner = self.inner.lock();
+        let Some(seat) = inner.seats.get_mut(&tenant) else { return };
+        seat.running = false;
+        seat.done = seat.done.max(to);
+        seat.deficit -= i64::try_from(bytes).unwrap_or(QUANTUM);
+        if (more && seat.head > seat.done) || seat.again {
+            inner.queue.push_back(tenant);
+            drop(inner);
+            self.woken.notify_one();
+        } else {
+            inner.seats.remove(&tenant);
+        }
+    }
+
+    /// A turn failed: the tenant leaves the line until it is woken again. What is known to wait is returned.
+    pub(crate) fn failed(&self, tenant: TenantId) -> Position {
+        self.inner.lock().seats.remove(&tenant).map_or(0, |seat| seat.head)
+    }
+
+    /// How many events are known to wait, and of how many tenants.
+    pub(crate) fn backlog(&self) -> (u64, u64) {
+        let inner = self.inner.lock();
+        let waiting = |seat: &Seat| if seat.done == 0 { 0 } else { seat.head.saturating_sub(seat.done) };
+        (inner.seats.values().map(waiting).sum(), inner.seats.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(n: u8) -> TenantId {
+        TenantId::from_parts(1, &[n; 10])
+    }
+
+    #[tokio::test]
+    async fn a_noisy_tenant_delays_the_others_by_one_turn() {
+        let turns = Turns::default();
+        turns.wake(tenant(1), 1_000_000);
+        let mut order = Vec::new();
+        for round in 0..6u64 {
+            if round == 1 {
+                turns.wake(tenant(2), 1);
+                turns.wake(tenant(3), 1);
+            }
+            let turn = turns.next().await;
+            order.push(turn.tenant);
+            turns.done(turn.tenant, round + 1, 400_000, turn.tenant == tenant(1));
+        }
+        assert_eq!(order, [1, 1, 2, 3, 1, 1].map(tenant));
+    }
+
+    #[tokio::test]
+    async fn who_took_more_than_a_turn_is_worth_has_less_the_next_time() {
+        let turns = Turns::default();
+        turns.wake(tenant(1), 10);
+        let first = turns.next().await;
+        assert_eq!(first.bytes, usize::try_from(QUANTUM).expect("fits"));
+        turns.done(tenant(1), 1, first.bytes + 100_000, true);
+        assert_eq!(turns.next().await.bytes, first.bytes - 100_000);
+        turns.done(tenant(1), 2, 1, true);
+        assert_eq!(turns.next().await.bytes, first.bytes, "what is not used is not saved up");
+    }
+
+    #[tokio::test]
+    async fn who_is_woken_during_the_turn_comes_again_and_who_is_done_leaves_nothing_behind() {
+        let turns = Turns::default();
+        turns.wake(tenant(1), 1);
+        let turn = turns.next().await;
+        turns.wake(tenant(1), 2);
+        assert!(turns.take().is_none(), "one owner at a time");
+        turns.done(turn.tenant, 1, 10, true);
+        assert_eq!(turns.backlog(), (1, 1));
+        assert_eq!(turns.next().await.tenant, tenant(1));
+        turns.wake(tenant(1), 0);
+        turns.done(tenant(1), 2, 10, true);
+        assert_eq!(turns.next().await.tenant, tenant(1), "woken for another reason");
+        turns.done(tenant(1), 2, 0, false);
+        assert!(turns.inner.lock().seats.is_empty());
+    }
+}

@@ -1,0 +1,134 @@
+//! One request and its whole reply, within the policy's bounds.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Uri, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming as HyperBody;
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioTimer},
+};
+
+use super::{EgressError, Resolve, Target, connect::Connector};
+use crate::EgressPolicy;
+
+/// How long a connection that nobody uses stays open.
+const IDLE: Duration = Duration::from_secs(20);
+/// How many of those one host may keep.
+const IDLE_PER_HOST: usize = 16;
+/// The most headers of a reply.
+const HEADERS: usize = 100;
+/// What the hub calls itself.
+const AGENT: &str = concat!("Rialto/", env!("CARGO_PKG_VERSION"));
+
+/// Makes requests. A cheap copy.
+#[derive(Clone)]
+pub struct Egress {
+    client: Client<Connector, Full<Bytes>>,
+    policy: Arc<EgressPolicy>,
+}
+
+/// A reply of any status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incoming {
+    /// The status.
+    pub status: u16,
+    /// Names in lower case; what is not text is left out.
+    pub headers: Vec<(String, String)>,
+    /// The body, as it came over the wire.
+    pub body: Vec<u8>,
+    /// Whether the body was too long and is cut.
+    pub truncated: bool,
+}
+
+impl Egress {
+    /// A way out under a policy.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up, such as by a root certificate that is none.
+    pub fn new(policy: EgressPolicy, resolver: Arc<dyn Resolve>) -> Result<Self, rustls::Error> {
+        let policy = Arc::new(policy);
+        let connector = Connector::new(Arc::clone(&policy), resolver)?;
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .http1_max_buf_size(policy.reply_head.max(8 << 10))
+            .http1_max_headers(HEADERS)
+            .build(connector);
+        Ok(Self { client, policy })
+    }
+
+    /// The policy that it is under.
+    pub fn policy(&self) -> &EgressPolicy {
+        &self.policy
+    }
+
+    /// Makes one request and reads its reply, of at most `most` bytes and never more than the policy allows.
+    ///
+    /// # Errors
+    /// When no whole reply came.
+    pub async fn send(
+        &self,
+        method: Method,
+        target: &Target,
+        headers: HeaderMap,
+        body: Bytes,
+        most: usize,
+    ) -> Result<Incoming, EgressError> {
+        let uri: Uri =
+            target.url().as_str().parse().map_err(|_| EgressError::Refused("the URL cannot be sent".into()))?;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        let fixed = request.headers_mut();
+        fixed.entry(header::USER_AGENT).or_insert(header::HeaderValue::from_static(AGENT));
+        // Nothing is decompressed here, so nothing can swell.
+        fixed.insert(header::ACCEPT_ENCODING, header::HeaderValue::from_static("identity"));
+        let most = most.min(self.policy.reply_body);
+        tokio::time::timeout(self.policy.request_timeout, self.exchange(request, most))
+            .await
+            .map_err(|_| EgressError::Timeout)?
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>, most: usize) -> Result<Incoming, EgressError> {
+        let reply = self.client.request(request).await.map_err(|e| cause(&e))?;
+        let (head, body) = reply.into_parts();
+        let headers = head.headers.iter();
+        let headers =
+            headers.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
+        let headers = headers.collect();
+        let (body, truncated) = read(body, most).await?;
+        Ok(Incoming { status: head.status.as_u16(), headers, body, truncated })
+    }
+}
+
+/// Reads a body up to a bound. Dropping the rest closes the connection.
+async fn read(mut body: HyperBody, most: usize) -> Result<(Vec<u8>, bool), EgressError> {
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| EgressError::Protocol)?.into_data() else { continue };
+        let room = most - read.len();
+        read.extend_from_slice(&data[..data.len().min(room)]);
+        if data.len() > room {
+            return Ok((read, true));
+        }
+    }
+    Ok((read, false))
+}
+
+/// What a failed request is to be called: the connector's own error if it was that.
+fn cause(e: &hyper_util::client::legacy::Error) -> EgressError {
+    let mut at: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(e);
+    while let Some(source) = at {
+        if let Some(own) = source.downcast_ref::<EgressError>() {
+            return own.clone();
+        }
+        at = source.source();
+    }
+    EgressError::Protocol
+}

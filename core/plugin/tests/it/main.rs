@@ -1,0 +1,12 @@
+//! The plugin host against real guests, hostile ones among them, and against destinations that mean harm.
+
+mod admission;
+mod artifact;
+mod bench;
+mod hostile;
+mod receiver;
+mod replies;
+mod rounds;
+mod ssrf;
+mod wat;
+mod webhook;

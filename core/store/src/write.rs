@@ -1,0 +1,125 @@
+//! What the engine reads and writes at once: a step of the processor, a window of a lane, an answer to retries.
+
+use std::collections::HashMap;
+
+use rialto_model::decision::TimelineEntry;
+use rialto_model::delivery::{DeadLetter, Parked};
+use rialto_model::identifier::Identifier;
+use rialto_model::profile::{Merge, Profile};
+use rialto_model::{DestinationId, Position, ProfileId, Timestamp};
+
+/// Where a tenant stands: what a loop looks at before it does anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heads {
+    /// All events up to here are processed.
+    pub processor: Position,
+    /// The configuration's version; reload it when it grew.
+    pub config_version: u64,
+}
+
+/// What a step wants to know before it decides.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Message ids that may have been seen before.
+    pub message_ids: Vec<String>,
+    /// Only events taken in since then count as seen.
+    pub dedupe_since: Timestamp,
+    /// Whose are these identifiers?
+    pub identifiers: Vec<Identifier>,
+    /// Profiles that are wanted whatever identifies them.
+    pub profile_ids: Vec<ProfileId>,
+}
+
+/// The answer to [`Wanted`]; what is not there is not in the maps.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Loaded {
+    /// Where a message id was seen, duplicates left aside.
+    pub seen: HashMap<String, Position>,
+    /// Who holds an identifier.
+    pub owners: HashMap<Identifier, ProfileId>,
+    /// The owners and the wanted profiles. An absorbed profile's id leads to its survivor.
+    pub profiles: HashMap<ProfileId, Profile>,
+}
+
+/// All that one step of the processor changes; it is written whole or not at all.
+#[derive(Debug, Clone, Default)]
+pub struct StepWrite {
+    /// Where the cursor has to be.
+    pub from: Position,
+    /// Where it is to be.
+    pub to: Position,
+    /// Touched profiles, whole, each once; none that was absorbed.
+    pub profiles: Vec<Profile>,
+    /// Identifiers that are new or moved: whose they are now and since when they are known. Each once.
+    pub claims: Vec<(Identifier, ProfileId, Timestamp)>,
+    /// Profiles that are no more, each with the one it became.
+    pub absorbed: Vec<(ProfileId, ProfileId)>,
+    /// The journal of those merges.
+    pub merges: Vec<Merge>,
+    /// One row an event.
+    pub timeline: Vec<TimelineEntry>,
+    /// What the step has to say in the tenant's own stream.
+    pub outbox: Vec<OutboxEvent>,
+    /// The moment of the step.
+    pub now: Timestamp,
+}
+
+/// Something that a step has to say; it waits here until it is in the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxEvent {
+    /// Its id, derived from its cause, so that saying it twice is dropped like any duplicate.
+    pub message_id: String,
+    /// The event as JSON, as it goes into the log.
+    pub body: String,
+}
+
+/// All that one window of a lane changes; it is written whole or not at all.
+#[derive(Debug, Clone)]
+pub struct LaneWrite {
+    /// Whose lane.
+    pub destination_id: DestinationId,
+    /// Where the cursor has to be.
+    pub from: Position,
+    /// Where it is to be.
+    pub to: Position,
+    /// How many events the destination took.
+    pub delivered: u64,
+    /// How many the connector had nothing to send for.
+    pub skipped: u64,
+    /// What is to be tried again, and what waits behind such.
+    pub parked: Vec<Parked>,
+    /// What is given up.
+    pub dead: Vec<DeadLetter>,
+    /// The moment of the write.
+    pub now: Timestamp,
+}
+
+/// What became of parked rows; it is written whole or not at all.
+#[derive(Debug, Clone)]
+pub struct Settle {
+    /// Whose lane.
+    pub destination_id: DestinationId,
+    /// Rows the destination took: position and action.
+    pub delivered: Vec<(Position, String)>,
+    /// Rows the connector had nothing to send for.
+    pub skipped: Vec<(Position, String)>,
+    /// Rows that stay, with their attempts, history and due time.
+    pub again: Vec<Parked>,
+    /// Rows that are given up.
+    pub dead: Vec<DeadLetter>,
+    /// The moment of the write.
+    pub now: Timestamp,
+}
+
+/// What is known of an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remembered {
+    /// Never seen; it is the caller's now, to complete or to forget.
+    Fresh,
+    /// Done before: this was the answer.
+    Replay(String),
+    /// Seen with another payload.
+    Mismatch,
+    /// Another request with it is under way.
+    Underway,
+}

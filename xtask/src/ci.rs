@@ -1,0 +1,48 @@
+//! `cargo xtask ci`: everything that must be green. Goes on after a failure, so that one run tells all.
+
+use crate::fault::{Done, Fault};
+use crate::guests::has_subcommand;
+use crate::process::{cargo, run};
+use crate::suite::TestArgs;
+use crate::terminal::{Phases, red, yellow};
+use crate::{demo, suite, tidy};
+
+/// Runs all checks; the tests come last, so that their count is the last line.
+///
+/// # Errors
+/// When any of them fails.
+pub(crate) fn run_all(phases: &mut Phases) -> Done {
+    let mut failed = Vec::new();
+    let mut check = |name, outcome: Done| {
+        if let Err(fault) = outcome {
+            println!("{} {fault}", red("failed:"));
+            failed.push(name);
+        }
+    };
+    check("formatting", phases.run("formatting", formatting));
+    check("house rules", phases.run("house rules", tidy::run));
+    check("advisories and licences", phases.run("advisories and licences", deny));
+    check("lints", phases.run("lints", lints));
+    check("demo", demo::once(phases));
+    let tests = suite::test_after(&TestArgs::default(), phases, &failed);
+    match (failed.is_empty(), tests) {
+        (true, outcome) => outcome,
+        (false, _) => Err(Fault::new(format!("failed: {}", failed.join(", ")))),
+    }
+}
+
+fn formatting() -> Done {
+    run(cargo().args(["fmt", "--all", "--check"])).map_err(|fault| fault.fix("cargo fmt --all"))
+}
+
+fn lints() -> Done {
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn deny() -> Done {
+    if !has_subcommand("deny") {
+        println!("  {}", yellow("not run: cargo-deny is not installed (cargo install --locked cargo-deny)"));
+        return Ok(());
+    }
+    run(cargo().args(["deny", "check"]))
+}
