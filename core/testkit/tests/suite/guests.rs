@@ -15,11 +15,11 @@ const MISDEEDS: [(&str, &str, &str); 8] = [
     ("spin", "plugin_deadline", "200ms"),
     ("memory", "plugin_memory", "64 MiB"),
     ("recursion", "plugin_trap", ""),
-    ("output", "plugin_memory", ""),
+    ("output", "plugin_output", "8 MiB"),
     ("trap", "plugin_trap", "not to my taste"),
     ("rounds", "plugin_rounds", "8 rounds"),
     ("elsewhere", "egress_refused", ""),
-    ("flood", "connector", "64 KiB"),
+    ("flood", "plugin_requests", "5000 requests"),
 ];
 
 /// A hub with the webhook connector and the hostile one.
