@@ -10,7 +10,7 @@ mod time;
 pub use envelope::{Envelope, Form, Stamp};
 pub use refusal::Refusal;
 
-/// The most bytes of one event, as the client wrote it.
+/// The most bytes of one event as the client wrote it, what its batch shares included.
 pub const MAX_EVENT: usize = 32 * 1024;
 /// The most bytes of one batch, inflated.
 pub const MAX_BATCH: usize = 500 * 1024;

@@ -134,8 +134,15 @@ fn batch_item(raw: &RawValue, shared: &Shared<'_>, stamp: &mut Stamp<'_>) -> Res
     if !raw.get().starts_with('{') {
         return Err(Refusal::new("not_an_object", "must be a JSON object"));
     }
-    if raw.get().len() > MAX_EVENT {
-        let message = format!("the event has {} bytes; the most is {MAX_EVENT}", raw.get().len());
+    let (own, shared_bytes) = (raw.get().len(), shared.bytes());
+    if own + shared_bytes > MAX_EVENT {
+        let message = match shared_bytes {
+            0 => format!("the event has {own} bytes; the most is {MAX_EVENT}"),
+            _ => format!(
+                "the event has {own} bytes and {shared_bytes} more from the batch's context and integrations; the \
+                 most is {MAX_EVENT}"
+            ),
+        };
         return Err(Refusal::new("event_too_large", message));
     }
     item::scan(raw)?;

@@ -19,9 +19,15 @@ pub(super) struct Shared<'a> {
     context: Members<'a>,
     integrations: Members<'a>,
     sent_at: Option<Timestamp>,
+    bytes: usize,
 }
 
 impl<'a> Shared<'a> {
+    /// How many bytes it may add to each item.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn of_batch(
         context: Option<&'a RawValue>,
         integrations: Option<&'a RawValue>,
@@ -35,6 +41,7 @@ impl<'a> Shared<'a> {
             context: members(context, "context")?,
             integrations: members(integrations, "integrations")?,
             sent_at: moment(sent_at, "sentAt")?,
+            bytes: [context, integrations].into_iter().flatten().map(|raw| raw.get().len()).sum(),
         })
     }
 }

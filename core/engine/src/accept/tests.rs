@@ -185,6 +185,24 @@ fn what_a_batch_shares_reaches_each_item_and_the_items_own_word_wins() {
     assert_eq!(Envelope::parse(body, Form::Batch).expect("reads").write_key(), Some("wk_1"));
 }
 
+/// Else a small request would become gigabytes of events.
+#[test]
+fn what_a_batch_shares_counts_for_each_item() {
+    let (item, larger) = (r#"{"type":"page","userId":"u"}"#, r#"{"type":"page","userId":"user"}"#);
+    let object = |bytes: usize| format!(r#"{{"p":"{}"}}"#, "x".repeat(bytes - 8));
+    let shared = |context: usize, integrations: usize, last: &str| {
+        let (context, integrations) = (object(context), object(integrations));
+        let body = format!(r#"{{"context":{context},"integrations":{integrations},"batch":[{item},{last}]}}"#);
+        take(body.as_bytes(), Form::Batch, None).map(|events| events.len()).map_err(|fault| (fault.code, fault.index))
+    };
+    let room = MAX_EVENT - item.len();
+    for (context, integrations) in [(room - 8, 8), (8, room - 8), (room / 2, room - room / 2)] {
+        assert_eq!(shared(context, integrations, item), Ok(2));
+        assert_eq!(shared(context, integrations, larger), Err(("event_too_large", Some(1))));
+        assert_eq!(shared(context + 1, integrations, item), Err(("event_too_large", Some(0))));
+    }
+}
+
 #[test]
 fn the_address_is_the_clients_word_unless_it_asks_for_the_sockets() {
     for (context, expected) in [
