@@ -151,7 +151,7 @@ pub(super) fn event(
         group_id: id(named.group_id, "groupId")?,
         timestamp: given.event_time(stamp.now),
         received_at: stamp.now,
-        original_timestamp: given.client_time(),
+        original_timestamp: given.original_time(),
         sent_at: given.sent,
         context: context(named.context, shared, stamp.ip)?,
         properties: object(named.properties, "properties")?.map(ToOwned::to_owned),

@@ -185,6 +185,18 @@ fn what_a_batch_shares_reaches_each_item_and_the_items_own_word_wins() {
     assert_eq!(Envelope::parse(body, Form::Batch).expect("reads").write_key(), Some("wk_1"));
 }
 
+#[test]
+fn both_times_that_a_client_gave_are_kept() {
+    let (called, given) = ("2026-01-31T11:59:00.5Z", "2026-01-30T08:00:00Z");
+    let event = single(
+        EventType::Track,
+        json!({"userId": "u", "originalTimestamp": called, "timestamp": given, "sentAt": "2026-01-31T12:00:00Z"}),
+    )
+    .expect("taken");
+    assert_eq!(event.original_timestamp, called.parse().ok());
+    assert_eq!(Some(event.timestamp), given.parse().ok(), "the clocks agree");
+}
+
 /// Else a small request would become gigabytes of events.
 #[test]
 fn what_a_batch_shares_counts_for_each_item() {

@@ -23,6 +23,12 @@ impl Given {
         self.timestamp.or(self.original)
     }
 
+    /// What is kept as `originalTimestamp`: what came under this name, else the client's time, which the event's own
+    /// no longer shows once it is corrected.
+    pub(super) fn original_time(self) -> Option<Timestamp> {
+        self.original.or_else(|| self.client_time())
+    }
+
     /// `received − (sent − client time)`; without `sent` the client's own time; without that, `received`.
     pub(super) fn event_time(self, received: Timestamp) -> Timestamp {
         match (self.client_time(), self.sent) {
@@ -48,19 +54,20 @@ mod tests {
     #[test]
     fn skew_is_taken_out_by_what_the_client_says_it_sent_at() {
         let received = Timestamp::from_millis(1_000_000);
-        for (original, timestamp, sent, expected) in [
-            (at(90), None, at(100), 990),
-            (None, at(90), at(100), 990),
-            (at(95), at(90), at(100), 990),
-            (at(110), None, at(100), 1_010),
-            (None, at(90), None, 90),
-            (at(80), at(90), None, 90),
-            (at(80), None, None, 80),
-            (None, None, at(100), 1_000),
-            (None, None, None, 1_000),
+        for (original, timestamp, sent, expected, kept) in [
+            (at(90), None, at(100), 990, at(90)),
+            (None, at(90), at(100), 990, at(90)),
+            (at(95), at(90), at(100), 990, at(95)),
+            (at(110), None, at(100), 1_010, at(110)),
+            (None, at(90), None, 90, at(90)),
+            (at(80), at(90), None, 90, at(80)),
+            (at(80), None, None, 80, at(80)),
+            (None, None, at(100), 1_000, None),
+            (None, None, None, 1_000, None),
         ] {
             let given = Given { original, timestamp, sent };
             assert_eq!(Some(given.event_time(received)), at(expected), "{given:?}");
+            assert_eq!(given.original_time(), kept, "{given:?}");
         }
     }
 

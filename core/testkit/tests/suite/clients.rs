@@ -180,6 +180,9 @@ impl Wired {
             None => said,
         };
         assert_eq!(timestamp, wanted, "timestamp of {}", self.message_id());
+        // RudderStack's Node library sends the moment of the call beside the time that the caller gave.
+        let original = of(&self.item, "originalTimestamp").unwrap_or(said);
+        assert_eq!(of(stored, "original_timestamp"), Some(original), "original_timestamp of {}", self.message_id());
     }
 }
 
