@@ -36,14 +36,14 @@ impl Delivery<'_> {
             match self.call(&context, &job, asked).await? {
                 Step::Done(said) => {
                     outcomes.take(said)?;
-                    return Ok(outcomes.all());
+                    return Ok(outcomes.all(&self.job.events));
                 }
                 Step::Send(LastCalls { requests, outcomes: said }) => {
                     outcomes.take(said)?;
                     let carried = outcome::carried(&requests);
                     let answers = self.round(requests).await?;
                     outcomes.judge(&carried, &answers);
-                    return Ok(outcomes.all());
+                    return Ok(outcomes.all(&self.job.events));
                 }
                 Step::Call(Calls { requests, state, replay }) => {
                     if state.len() > self.limits.state {
@@ -70,7 +70,7 @@ impl Delivery<'_> {
             let Calls { requests, state, replay } = match step {
                 Ok(Step::Call(calls)) => calls,
                 Ok(Step::Done(_) | Step::Send(_)) => return Ok(calls),
-                Err(said) => return Err(plugin(&said.code, said.message)),
+                Err(said) => return Err(plugin(&outcome::guest_code(&said.code), said.message)),
             };
             let replies = requests.iter().map(|_| Ok(accepting())).collect();
             asked = Asked::Resume { job: replay, state, replies };
@@ -89,7 +89,7 @@ impl Delivery<'_> {
                 let kind = if said.retryable { FailureKind::Retryable } else { FailureKind::Fatal };
                 let at = said.field.map(|field| format!("settings.{field} ")).unwrap_or_default();
                 let message = outcome::sound_message(scrubber, &format!("{at}{}", said.message));
-                Err(Failure { kind, code: outcome::sound_code(&said.code), message })
+                Err(Failure { kind, code: outcome::guest_code(&said.code), message })
             }
             Some(Err(Crash { code, message })) => {
                 let (destination, connector) = (self.job.destination.id, &self.job.destination.connector);

@@ -1,6 +1,8 @@
 //! From what a connector and its destination said to exactly one outcome an event.
 
-use rialto_engine::{Failure, FailureKind};
+use std::collections::HashSet;
+
+use rialto_engine::{Failure, FailureKind, HELD, JobEvent};
 use rialto_model::delivery::{Outcome, Verdict};
 
 use crate::{
@@ -14,6 +16,10 @@ use crate::{
 const MESSAGE: usize = 1_000;
 /// The longest code, in bytes.
 const CODE: usize = 64;
+/// What the codes of the host's own faults begin with.
+const FAULT: &str = "plugin_";
+/// The code of an event of which one request was held back behind another one of its own.
+const NOT_SENT: &str = "not_sent";
 /// How much of a reply's body people are shown, in bytes.
 const EXCERPT: usize = 300;
 
@@ -37,7 +43,7 @@ impl<'a> Outcomes<'a> {
             if place.is_some() {
                 return Err(nonsense(format!("two outcomes for event {event}")));
             }
-            let (code, message) = (sound_code(&code), sound_message(self.scrubber, &message));
+            let (code, message) = (guest_code(&code), sound_message(self.scrubber, &message));
             *place = Some(Outcome { verdict: verdict.into(), code, message, retry_after_ms });
         }
         Ok(())
@@ -74,15 +80,24 @@ impl<'a> Outcomes<'a> {
         Outcome { verdict: answer.verdict, code, message, retry_after_ms: answer.retry_after_ms }
     }
 
-    /// One outcome an event; one that nobody spoke of is tried again.
-    pub(crate) fn all(self) -> Vec<Outcome> {
+    /// One outcome an event; one that nobody spoke of is tried again. What is held back counts no attempt, so only an
+    /// event behind another one of its person may be: else nothing would ever come of either.
+    pub(crate) fn all(self, events: &[JobEvent]) -> Vec<Outcome> {
         let silent = || Outcome {
             verdict: Verdict::Retry,
             code: "no_outcome".into(),
             message: "the connector did not say what became of this event".into(),
             retry_after_ms: None,
         };
-        self.known.into_iter().map(|outcome| outcome.unwrap_or_else(silent)).collect()
+        let mut persons = HashSet::new();
+        let outcomes = self.known.into_iter().map(|outcome| outcome.unwrap_or_else(silent)).zip(events);
+        let outcomes = outcomes.map(|(mut outcome, event)| {
+            if persons.insert(event.order_key) && outcome.code == HELD {
+                outcome.code = NOT_SENT.into();
+            }
+            outcome
+        });
+        outcomes.collect()
     }
 }
 
@@ -95,11 +110,16 @@ fn nonsense(what: String) -> Failure {
     Failure { kind: FailureKind::Plugin, code: "plugin_outcome".into(), message: format!("the connector gave {what}") }
 }
 
-/// A code that can stand in a metric or a filter.
-pub(crate) fn sound_code(code: &str) -> String {
+/// A connector's code so that it can stand in a metric or a filter, and is none of those that the host alone gives: by
+/// them the engine counts no attempt, or finds the connector at fault.
+pub(crate) fn guest_code(code: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c.to_ascii_lowercase() } else { '_' };
     let code: String = code.chars().take(CODE).map(plain).collect();
-    if code.is_empty() { "none".to_owned() } else { code }
+    match code.as_str() {
+        "" => "none".to_owned(),
+        own if own == HELD || own.starts_with(FAULT) => format!("guest_{own}"),
+        _ => code,
+    }
 }
 
 /// A message without secrets and control characters, of bounded length.

@@ -94,7 +94,8 @@ impl<S> Cx<S> {
     /// Makes requests at the same time, in one round, and gives their replies in order.
     ///
     /// # Errors
-    /// The first transport error, which is retryable. Use [`Request::attempt`] to look at each.
+    /// The first transport error, which is retryable; `not_sent` if a request was held back behind an earlier one with
+    /// an event of the same person. Use [`Request::attempt`] to look at each.
     pub async fn all<'a>(&'a self, requests: impl IntoIterator<Item = Request<'a>>) -> Result<Vec<Reply>> {
         let replies = All { waiting: requests.into_iter().map(|r| (r.attempt(), None)).collect() }.await;
         replies.into_iter().collect()

@@ -54,9 +54,11 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// A request that was held back makes the whole job fail as `not_sent`: `held` is the hub's word for single events.
 impl From<TransportError> for Error {
     fn from(e: TransportError) -> Self {
-        Self::retry(e.code, e.message)
+        let code = if e.code == "held" { "not_sent".to_owned() } else { e.code };
+        Self::retry(code, e.message)
     }
 }
 

@@ -97,6 +97,36 @@ async fn an_event_that_nobody_spoke_of_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_host_gives_codes_that_count_no_attempt_or_blame_the_connector() {
+    let bench = Bench::hostile("http://127.0.0.1:1024/");
+    for (action, code) in [("held", "guest_held"), ("blame", "guest_plugin_trap")] {
+        assert_eq!(said(&bench.one(action).await.expect("outcomes")), [(Verdict::Retry, code)], "{action}");
+    }
+    let failure = bench.one("all_held").await.expect_err("the job failed");
+    assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Retryable, "guest_held"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_is_never_held_back_behind_itself() {
+    // 404 means skipped there, which is less than held.
+    let receiver = Receiver::start(|_| Answer::status(404)).await;
+    let bench = Bench::hostile(&receiver.url());
+    let events = vec![event(0, 1, &json!({})), event(1, 1, &json!({}))];
+    let outcomes = bench.deliver("twice", events).await.expect("outcomes");
+    assert_eq!(said(&outcomes), [(Verdict::Retry, "not_sent"), (Verdict::Retry, "held")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_fails_for_a_held_request_says_so_by_a_code_of_its_own() {
+    let receiver = Receiver::start(|_| Answer::status(500)).await;
+    let bench = Bench::hostile(&receiver.url());
+    let events = vec![event(0, 1, &json!({})), event(1, 1, &json!({}))];
+    let failure = bench.deliver("together", events).await.expect_err("the second has no reply");
+    assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Retryable, "not_sent"));
+    assert_eq!(receiver.received().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn headers_that_are_the_hub_s_cannot_be_forged_or_smuggled() {
     let receiver = Receiver::willing().await;
     let bench = Bench::hostile(&receiver.url());

@@ -138,6 +138,38 @@ impl Hostile {
         panic!("I heard {}", reply.text());
     }
 
+    /// Says of every event that it is held back, which counts no attempt.
+    #[action]
+    async fn held(_: &Cx<Self>, batch: Batch<Raw>) -> Result<Outcomes> {
+        Ok(batch.all(Verdict::Retry, "Held", "later, always later"))
+    }
+
+    /// Says that of the whole job.
+    #[action]
+    async fn all_held(_: &Cx<Self>, _: Batch<Raw>) -> Result<Outcomes> {
+        Err(Error::retry("held", "later, always later"))
+    }
+
+    /// Says that the connector is at fault, which is the host's to say.
+    #[action]
+    async fn blame(_: &Cx<Self>, batch: Batch<Raw>) -> Result<Outcomes> {
+        Ok(batch.all(Verdict::Retry, "plugin_trap", "it was not me"))
+    }
+
+    /// Sends every event twice, so that the second request is held back behind the first one that fails.
+    #[action]
+    async fn twice(cx: &Cx<Self>, batch: Batch<Raw>) -> Result<Outcomes> {
+        let posted = || batch.each(|_| cx.post(&cx.settings().url));
+        Ok(posted().and(posted()))
+    }
+
+    /// Awaits requests that carry the events, and cannot go on without every reply.
+    #[action]
+    async fn together(cx: &Cx<Self>, batch: Batch<Raw>) -> Result<Outcomes> {
+        cx.all(batch.iter().map(|item| cx.post(&cx.settings().url).carries([item.index()]))).await?;
+        Ok(batch.all(Verdict::Delivered, "done", ""))
+    }
+
     /// Asks for a slot that its manifest has not got.
     #[action]
     async fn stranger(cx: &Cx<Self>, batch: Batch<Raw>) -> Result<Outcomes> {
