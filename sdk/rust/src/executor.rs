@@ -21,9 +21,6 @@ use crate::{
 
 pub use crate::bindings::exports::rialto::plugin::destination::Item as Event;
 
-/// The most bytes that the hub keeps between two rounds.
-pub const MAX_STATE: usize = 64 << 10;
-
 /// An action on its way.
 pub type Acting<'a> = Pin<Box<dyn Future<Output = Result<Outcomes>> + 'a>>;
 
@@ -90,9 +87,6 @@ fn round<D: Destination>(context: &Context, job: Job, known: Vec<Entry>) -> Resu
         Poll::Pending => {
             let asked: Vec<u64> = tape.asked.iter().map(fingerprint).collect();
             let state = journal::encode(&known, &asked);
-            if state.len() > MAX_STATE {
-                return Err(broken("the replies so far are more than the 64 KiB that are kept between rounds"));
-            }
             Ok(Step::Call(Calls { requests: tape.asked, state, replay: true }))
         }
     }

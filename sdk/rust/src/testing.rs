@@ -18,6 +18,10 @@ pub use crate::bindings::rialto::plugin::types::HttpRequest;
 
 /// The most rounds that the hub makes.
 pub const MAX_ROUNDS: usize = 8;
+/// The most requests that the hub makes in one round.
+pub const MAX_REQUESTS: usize = 1_000;
+/// The most bytes that the hub keeps between two rounds; of a job that wants more it halves the batch.
+pub const MAX_STATE: usize = 64 << 10;
 
 thread_local! {
     static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -136,8 +140,9 @@ impl<D: Destination> Trial<D> {
     /// Runs an action to its end.
     ///
     /// # Panics
-    /// If the connector does what the hub refuses: more than [`MAX_ROUNDS`] rounds, a header that only the hub may
-    /// set, an auth slot that the manifest does not have, an outcome for an event that is not there.
+    /// If the connector does what the hub refuses: more than [`MAX_ROUNDS`] rounds, more than [`MAX_REQUESTS`] in one,
+    /// more than [`MAX_STATE`] bytes kept between two, a header that only the hub may set, an auth slot that the
+    /// manifest does not have, an outcome for an event that is not there.
     pub fn run(mut self, action: &str) -> Run {
         let manifest: Value = serde_json::from_slice(D::MANIFEST).expect("the manifest is JSON");
         let job = Job { action: action.to_owned(), events: self.events.clone() };
@@ -154,6 +159,8 @@ impl<D: Destination> Trial<D> {
         loop {
             step = match step {
                 Ok(Step::Call(calls)) => {
+                    let kept = calls.state.len();
+                    assert!(kept <= MAX_STATE, "plugin_state: {kept} bytes between two rounds, of at most {MAX_STATE}");
                     let replies = self.make(&manifest, calls.requests, &mut run);
                     executor::resume::<D>(&context, calls.replay.then(|| job.clone()), &calls.state, replies)
                 }
@@ -177,6 +184,7 @@ impl<D: Destination> Trial<D> {
 
     fn make(&mut self, manifest: &Value, requests: Vec<HttpRequest>, run: &mut Run) -> Vec<Reply> {
         assert!(run.rounds.len() < MAX_ROUNDS, "the connector asks for more than {MAX_ROUNDS} rounds");
+        assert!(requests.len() <= MAX_REQUESTS, "the connector asks for {} requests in one round", requests.len());
         requests.iter().for_each(|request| inspect(manifest, request));
         let replies = requests.iter().map(|request| {
             (self.answers)(request).0.map(|mut response| {

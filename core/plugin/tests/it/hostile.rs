@@ -80,6 +80,10 @@ async fn rounds_requests_and_state_are_bounded() {
     let limits = CallLimits { state: 1 << 10, ..CallLimits::default() };
     let failure = Bench::hostile_within(&receiver.url(), limits).one("rounds").await.expect_err("it keeps too much");
     assert_eq!(failure.code, "plugin_state");
+    // A connector of the SDK leaves it to the host to say so: by that the engine halves the batch.
+    let wordy = Receiver::start(|_| Answer::Reply(200, Vec::new(), vec![b'x'; 30_000])).await;
+    let failure = Bench::hostile(&wordy.url()).one("lookup").await.expect_err("three replies of 30 kB");
+    assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Plugin, "plugin_state"));
     let limits = CallLimits { requests: 2, ..CallLimits::default() };
     let failure = Bench::hostile_within(&receiver.url(), limits).one("lookup").await.expect_err("it wants three");
     assert_eq!(failure.code, "plugin_requests");
