@@ -12,7 +12,7 @@ use crate::{
     egress::Egress,
     outcome::{self, Outcomes},
     prepared::Prepared,
-    round::Round,
+    round::{JobClock, Round},
     runtime::{Asked, Crash, Runtime},
 };
 
@@ -28,6 +28,7 @@ pub(crate) struct Delivery<'a> {
 
 impl Delivery<'_> {
     pub(crate) async fn run(self) -> Result<Vec<Outcome>, Failure> {
+        let clock = JobClock::starting(self.job.now);
         let context = Arc::new(self.context());
         let job = Arc::new(self.wit_job()?);
         let mut outcomes = Outcomes::new(self.job.events.len(), &self.prepared.scrubber);
@@ -41,7 +42,7 @@ impl Delivery<'_> {
                 Step::Send(LastCalls { requests, outcomes: said }) => {
                     outcomes.take(said)?;
                     let carried = outcome::carried(&requests);
-                    let answers = self.round(requests).await?;
+                    let answers = self.round(clock, requests).await?;
                     outcomes.judge(&carried, &answers);
                     return Ok(outcomes.all(&self.job.events));
                 }
@@ -50,7 +51,7 @@ impl Delivery<'_> {
                         let message = format!("the connector keeps {} bytes between rounds", state.len());
                         return Err(plugin("plugin_state", message));
                     }
-                    let answers = self.round(requests).await?;
+                    let answers = self.round(clock, requests).await?;
                     let replies = answers.into_iter().map(|answer| answer.reply).collect();
                     asked = Asked::Resume { job: replay, state, replies };
                 }
@@ -105,13 +106,13 @@ impl Delivery<'_> {
         }
     }
 
-    async fn round(&self, requests: Vec<HttpRequest>) -> Result<Vec<crate::round::Answer>, Failure> {
+    async fn round(&self, clock: JobClock, requests: Vec<HttpRequest>) -> Result<Vec<crate::round::Answer>, Failure> {
         if requests.len() > self.limits.requests {
             let message = format!("the connector asks for {} requests in one round", requests.len());
             return Err(plugin("plugin_requests", message));
         }
         let (egress, prepared, events) = (self.egress, self.prepared.as_ref(), self.job.events.as_slice());
-        Round { egress, prepared, events, now: self.job.now }.make(requests).await
+        Round { egress, prepared, events, clock }.make(requests).await
     }
 
     fn context(&self) -> Context {

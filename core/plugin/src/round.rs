@@ -8,6 +8,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use rialto_engine::{Failure, FailureKind, HELD, JobEvent};
 use rialto_model::{ProfileId, Timestamp, delivery::Verdict};
+use tokio::time::Instant;
 
 use crate::{
     bindings::{HttpRequest, HttpResponse, Reply, TransportError},
@@ -60,12 +61,29 @@ impl Answer {
     }
 }
 
+/// What time it is within a job: the moment at which the engine began it, and what has passed since.
+#[derive(Clone, Copy)]
+pub(crate) struct JobClock {
+    at: Timestamp,
+    begun: Instant,
+}
+
+impl JobClock {
+    pub(crate) fn starting(at: Timestamp) -> Self {
+        Self { at, begun: Instant::now() }
+    }
+
+    fn now(self) -> Timestamp {
+        self.at.after(self.begun.elapsed())
+    }
+}
+
 /// One round of one delivery.
 pub(crate) struct Round<'a> {
     pub(crate) egress: &'a Egress,
     pub(crate) prepared: &'a Prepared,
     pub(crate) events: &'a [JobEvent],
-    pub(crate) now: Timestamp,
+    pub(crate) clock: JobClock,
 }
 
 impl Round<'_> {
@@ -107,11 +125,13 @@ impl Round<'_> {
         };
         let body = Bytes::from(body);
         let manifest = &prepared.plugin.manifest;
-        credential::fill(&auth, manifest, &prepared.secrets, &mut target, &mut headers, &body, self.now)
-            .map_err(unfilled)?;
         let _room = prepared.room.acquire().await;
+        // Only now, as a receiver refuses what was signed long ago.
+        let now = self.clock.now();
+        credential::fill(&auth, manifest, &prepared.secrets, &mut target, &mut headers, &body, now)
+            .map_err(unfilled)?;
         match self.egress.send(method, &target, headers, body, most).await {
-            Ok(incoming) => Ok(self.came(incoming)),
+            Ok(incoming) => Ok(self.came(incoming, now)),
             Err(e) => Ok(self.failed(&e)),
         }
     }
@@ -120,12 +140,12 @@ impl Round<'_> {
         Answer::error(e.code(), self.prepared.scrubber.text(&e.to_string()))
     }
 
-    fn came(&self, incoming: Incoming) -> Answer {
+    fn came(&self, incoming: Incoming, now: Timestamp) -> Answer {
         let Incoming { status, headers, body, truncated } = incoming;
         let scrubber = &self.prepared.scrubber;
         let verdict = verdict::verdict(&self.prepared.plugin.manifest.verdicts, status);
         let asked = headers.iter().find(|(name, _)| name == "retry-after");
-        let retry_after_ms = asked.and_then(|(_, value)| verdict::retry_after_ms(value, self.now));
+        let retry_after_ms = asked.and_then(|(_, value)| verdict::retry_after_ms(value, now));
         let mut ext = vec![("verdict".to_owned(), verdict::word(verdict).to_owned())];
         ext.extend(retry_after_ms.map(|ms| ("retry_after_ms".to_owned(), ms.to_string())));
         ext.extend(truncated.then(|| ("truncated".to_owned(), "true".to_owned())));
