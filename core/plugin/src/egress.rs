@@ -7,7 +7,7 @@ mod connect;
 mod resolve;
 mod target;
 
-pub use client::{Egress, Incoming};
+pub use client::{Egress, Incoming, Outgoing};
 pub use resolve::{Resolve, SystemResolver};
 pub use target::{Allowed, Target};
 

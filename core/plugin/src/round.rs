@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::{
     bindings::{HttpRequest, HttpResponse, Reply, TransportError},
     credential::{self, Unfilled},
-    egress::{Egress, EgressError, Incoming, Target},
+    egress::{Egress, EgressError, Incoming, Outgoing, Target},
     prepared::Prepared,
     verdict,
 };
@@ -90,7 +90,7 @@ impl Round<'_> {
     /// Makes the requests; the answers come in their order.
     pub(crate) async fn make(&self, requests: Vec<HttpRequest>) -> Result<Vec<Answer>, Failure> {
         let mut order = Order::of(&requests, self.events)?;
-        let most = (REPLY_BYTES / requests.len().max(1)).max(LEAST_REPLY);
+        let most = (REPLY_BYTES / requests.len().max(1)).max(LEAST_REPLY).min(self.egress.policy().reply_body);
         let mut waiting: Vec<Option<HttpRequest>> = requests.into_iter().map(Some).collect();
         let mut answers: Vec<Option<Answer>> = waiting.iter().map(|_| None).collect();
         let mut running = FuturesUnordered::new();
@@ -130,8 +130,9 @@ impl Round<'_> {
         let now = self.clock.now();
         credential::fill(&auth, manifest, &prepared.secrets, &mut target, &mut headers, &body, now)
             .map_err(unfilled)?;
-        match self.egress.send(method, &target, headers, body, most).await {
-            Ok(incoming) => Ok(self.came(incoming, now)),
+        let beyond = prepared.scrubber.beyond();
+        match self.egress.send(Outgoing { method, target: &target, headers, body, most, beyond }).await {
+            Ok(incoming) => Ok(self.came(incoming, most, now)),
             Err(e) => Ok(self.failed(&e)),
         }
     }
@@ -140,7 +141,7 @@ impl Round<'_> {
         Answer::error(e.code(), self.prepared.scrubber.text(&e.to_string()))
     }
 
-    fn came(&self, incoming: Incoming, now: Timestamp) -> Answer {
+    fn came(&self, incoming: Incoming, most: usize, now: Timestamp) -> Answer {
         let Incoming { status, headers, body, truncated } = incoming;
         let scrubber = &self.prepared.scrubber;
         let verdict = verdict::verdict(&self.prepared.plugin.manifest.verdicts, status);
@@ -150,7 +151,8 @@ impl Round<'_> {
         ext.extend(retry_after_ms.map(|ms| ("retry_after_ms".to_owned(), ms.to_string())));
         ext.extend(truncated.then(|| ("truncated".to_owned(), "true".to_owned())));
         let headers = headers.into_iter().map(|(name, value)| (name, scrubber.text(&value))).collect();
-        let reply = Ok(HttpResponse { status, headers, body: scrubber.bytes(body), ext });
+        let body = if truncated { scrubber.cut(&body, most) } else { scrubber.bytes(body) };
+        let reply = Ok(HttpResponse { status, headers, body, ext });
         Answer { reply, verdict, retry_after_ms }
     }
 }

@@ -17,7 +17,10 @@ const MARK: &[u8] = b"[secret]";
 const SHORTEST: usize = 4;
 
 /// Knows a destination's secrets in the forms in which they travel.
-pub(crate) struct Scrubber(Option<Regex>);
+pub(crate) struct Scrubber {
+    secrets: Option<Regex>,
+    longest: usize,
+}
 
 impl Scrubber {
     pub(crate) fn new(secrets: &Secrets) -> Self {
@@ -27,20 +30,43 @@ impl Scrubber {
         forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         forms.dedup();
         if forms.is_empty() {
-            return Self(None);
+            return Self { secrets: None, longest: 0 };
         }
+        let longest = forms.iter().map(String::len).max().unwrap_or(0);
         let any = forms.iter().map(|form| regex::escape(form)).collect::<Vec<_>>().join("|");
         // Some hundred literals of at most 8 KiB always fit.
         let built = RegexBuilder::new(&any).size_limit(256 << 20).build();
-        Self(Some(built.expect("an alternation of literals is a regular expression")))
+        Self { secrets: Some(built.expect("an alternation of literals is a regular expression")), longest }
     }
 
     /// The bytes without secrets.
     pub(crate) fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
-        match self.0.as_ref().map(|secrets| secrets.replace_all(&bytes, NoExpand(MARK))) {
+        match self.secrets.as_ref().map(|secrets| secrets.replace_all(&bytes, NoExpand(MARK))) {
             Some(Cow::Owned(scrubbed)) => scrubbed,
             _ => bytes,
         }
+    }
+
+    /// How many bytes behind a cut must be known, so that no secret that lies across it stays unseen.
+    pub(crate) fn beyond(&self) -> usize {
+        self.longest.saturating_sub(1)
+    }
+
+    /// The first `most` bytes without secrets, of which not even a part; `bytes` go on for [`Scrubber::beyond`] more.
+    pub(crate) fn cut(&self, bytes: &[u8], most: usize) -> Vec<u8> {
+        let mut kept = Vec::with_capacity(most.min(bytes.len()));
+        let mut at = 0;
+        for secret in self.secrets.iter().flat_map(|secrets| secrets.find_iter(bytes)) {
+            if secret.start() >= most {
+                break;
+            }
+            kept.extend_from_slice(&bytes[at..secret.start()]);
+            kept.extend_from_slice(MARK);
+            at = secret.end();
+        }
+        kept.extend_from_slice(bytes.get(at..most.min(bytes.len())).unwrap_or_default());
+        kept.truncate(most);
+        kept
     }
 
     /// The text without secrets.
@@ -117,6 +143,20 @@ mod tests {
     fn the_key_of_a_signing_secret_and_the_token_of_a_header_are_secrets_by_themselves() {
         assert_eq!(scrubber("whsec_MfKQ9r8GKYqrTwjUPD8I").text("x MfKQ9r8GKYqrTwjUPD8I y"), "x [secret] y");
         assert_eq!(scrubber("Bearer abcdef").text("abcdef Bearer x"), "[secret] Bearer x");
+    }
+
+    #[test]
+    fn of_a_secret_across_a_cut_nothing_is_left() {
+        let scrubber = scrubber("abcdefgh");
+        let text = b"abcdefgh, said twice: abcdefgh, and once more: abcdefgh";
+        for most in 0..text.len() - scrubber.beyond() {
+            let kept = scrubber.cut(&text[..most + scrubber.beyond()], most);
+            let kept = String::from_utf8(kept).expect("text");
+            assert!(kept.len() <= most && !kept.contains("ab"), "{most}: {kept}");
+            let whole = scrubber.text("abcdefgh, said twice: abcdefgh, and once more: ");
+            assert!(whole.starts_with(&kept) || kept.starts_with(&whole), "{most}: {kept}");
+        }
+        assert_eq!(Scrubber::new(&Secrets::default()).cut(b"abcdefgh", 3), b"abc");
     }
 
     #[test]

@@ -30,6 +30,22 @@ pub struct Egress {
     policy: Arc<EgressPolicy>,
 }
 
+/// A request to be made.
+pub struct Outgoing<'a> {
+    /// Its method.
+    pub method: Method,
+    /// Where it goes.
+    pub target: &'a Target,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+    /// How many bytes of the reply's body are wanted; never more than the policy allows.
+    pub most: usize,
+    /// How many more of a longer body are read, for whoever looks for what lies across the cut.
+    pub beyond: usize,
+}
+
 /// A reply of any status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming {
@@ -39,7 +55,7 @@ pub struct Incoming {
     pub headers: Vec<(String, String)>,
     /// The body, as it came over the wire.
     pub body: Vec<u8>,
-    /// Whether the body was too long and is cut.
+    /// Whether the body was longer than wanted; it ends where reading ended.
     pub truncated: bool,
 }
 
@@ -67,18 +83,12 @@ impl Egress {
         &self.policy
     }
 
-    /// Makes one request and reads its reply, of at most `most` bytes and never more than the policy allows.
+    /// Makes one request and reads its reply.
     ///
     /// # Errors
     /// When no whole reply came.
-    pub async fn send(
-        &self,
-        method: Method,
-        target: &Target,
-        headers: HeaderMap,
-        body: Bytes,
-        most: usize,
-    ) -> Result<Incoming, EgressError> {
+    pub async fn send(&self, outgoing: Outgoing<'_>) -> Result<Incoming, EgressError> {
+        let Outgoing { method, target, headers, body, most, beyond } = outgoing;
         let uri: Uri =
             target.url().as_str().parse().map_err(|_| EgressError::Refused("the URL cannot be sent".into()))?;
         let mut request = Request::new(Full::new(body));
@@ -90,19 +100,25 @@ impl Egress {
         // Nothing is decompressed here, so nothing can swell.
         fixed.insert(header::ACCEPT_ENCODING, header::HeaderValue::from_static("identity"));
         let most = most.min(self.policy.reply_body);
-        tokio::time::timeout(self.policy.request_timeout, self.exchange(request, most))
+        tokio::time::timeout(self.policy.request_timeout, self.exchange(request, most, beyond))
             .await
             .map_err(|_| EgressError::Timeout)?
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>, most: usize) -> Result<Incoming, EgressError> {
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        most: usize,
+        beyond: usize,
+    ) -> Result<Incoming, EgressError> {
         let reply = self.client.request(request).await.map_err(|e| cause(&e))?;
         let (head, body) = reply.into_parts();
         let headers = head.headers.iter();
         let headers =
             headers.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
         let headers = headers.collect();
-        let (body, truncated) = read(body, most).await?;
+        let (body, cut) = read(body, most.saturating_add(beyond)).await?;
+        let truncated = cut || body.len() > most;
         Ok(Incoming { status: head.status.as_u16(), headers, body, truncated })
     }
 }

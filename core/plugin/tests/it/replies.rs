@@ -119,6 +119,23 @@ async fn an_echoed_credential_reaches_neither_guest_nor_reader() {
     assert_eq!(sent[1].header("authorization"), Some("Bearer tok-3cr3t+/="));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_that_lies_across_the_cut_of_a_long_reply_is_taken_out_whole() {
+    let receiver = Receiver::start(|request| {
+        let auth = request.header("authorization").unwrap_or_default();
+        Answer::Reply(400, Vec::new(), format!("{}{auth}{}", "x".repeat(300), "y".repeat(50_000)).into_bytes())
+    })
+    .await;
+    for cut in [300, 308, 309, 315, 325, 326] {
+        let egress = EgressPolicy { reply_body: cut, ..bench::local() };
+        let host = host(artifact::hostile(), CallLimits::default(), egress);
+        let bench =
+            Bench::new(host, "test/hostile", json!({ "url": receiver.url() }), &[("token", "3cr3t-0123456789")]);
+        let words = bench.one("last_words").await.expect_err("it panics").message;
+        assert!(words.contains(&"x".repeat(300)) && !words.contains("3c"), "{cut}: {words}");
+    }
+}
+
 /// A TLS server on this machine with a certificate for a name.
 async fn tls_server(name: &str) -> (u16, Vec<u8>) {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");

@@ -17,7 +17,7 @@ use rialto_engine::Connector;
 use rialto_model::manifest::Manifest;
 use rialto_plugin::{
     EgressPolicy, PluginHost, PluginOptions,
-    egress::{Allowed, Egress, EgressError, Incoming, Resolve, Target},
+    egress::{Allowed, Egress, EgressError, Incoming, Outgoing, Resolve, Target},
 };
 use serde_json::json;
 
@@ -54,7 +54,8 @@ async fn fetch(egress: &Egress, url: &str) -> Result<Incoming, EgressError> {
     }))
     .expect("a manifest");
     let target = Target::check(url, &Allowed::of(&manifest, &[("url".into(), json!(url))].into()), egress.policy())?;
-    egress.send(Method::GET, &target, HeaderMap::new(), Bytes::new(), 1 << 20).await
+    let (headers, body) = (HeaderMap::new(), Bytes::new());
+    egress.send(Outgoing { method: Method::GET, target: &target, headers, body, most: 1 << 20, beyond: 0 }).await
 }
 
 fn egress(policy: EgressPolicy, resolver: Arc<Scripted>) -> Egress {
