@@ -18,6 +18,9 @@ use slug::Slug;
 /// What a caller is told to wait when a dependency is away and no better is known.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(2);
 
+/// When it is worth asking again for an event that more waits before than can be looked through.
+const FAR_RETRY: Duration = Duration::from_secs(10);
+
 /// One field that is not as it must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FieldError {
@@ -170,6 +173,9 @@ impl From<ExplainError> for Problem {
         match error {
             ExplainError::Store(error) => error.into(),
             ExplainError::Log(error) => error.into(),
+            far @ ExplainError::FarAhead { .. } => {
+                Self::new(Slug::Unavailable, format!("The event was not found: {far}.")).retry_after(FAR_RETRY)
+            }
         }
     }
 }

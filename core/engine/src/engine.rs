@@ -207,6 +207,11 @@ impl Engine {
         self.0.live.listen(tenant)
     }
 
+    /// Whether its loops run, or every step is made by hand.
+    pub(crate) fn runs_by_itself(&self) -> bool {
+        self.0.loops.is_some()
+    }
+
     /// How many listen to a tenant.
     pub fn listeners(&self, tenant: TenantId) -> usize {
         self.0.live.listeners(tenant)

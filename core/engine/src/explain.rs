@@ -1,23 +1,18 @@
 //! Explain: what happened to an event at each step, and why it reached or did not reach each destination. A read of
 //! what was recorded: the log, the timeline row, the lane's cursor, the parked or dead row.
 
+mod ahead;
 mod fate;
 mod words;
 
 use rialto_log::{Entry, LogError};
 use rialto_model::Position;
 use rialto_model::decision::TimelineEntry;
-use rialto_model::event::Event;
 use rialto_model::explain::{Explanation, Step, StepName};
 use rialto_store::{StoreError, TenantScope};
 
 use crate::engine::Engine;
-
-/// How many events that wait to be processed are looked through for the one that is asked for.
-const LOOK_AHEAD: usize = 20_000;
-/// How many of them at a time.
-const LOOK_AT: usize = 1_000;
-const LOOK_BYTES: usize = 4 << 20;
+use ahead::{LOOK, Looked, look_ahead};
 
 /// Why nothing can be told.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +23,17 @@ pub enum ExplainError {
     /// The log did not answer.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// It is not processed, and more waits than can be looked through.
+    #[error(
+        "it is not among the processed events, nor among the {looked} next to be processed of {waiting} that wait; if \
+         it was accepted, it is safe in the log: ask again once fewer wait"
+    )]
+    FarAhead {
+        /// How many were looked through.
+        looked: u64,
+        /// How many wait.
+        waiting: u64,
+    },
 }
 
 impl Engine {
@@ -37,13 +43,15 @@ impl Engine {
     /// # Errors
     /// [`ExplainError`].
     pub async fn explain(&self, scope: &TenantScope, message_id: &str) -> Result<Option<Explanation>, ExplainError> {
+        // The cursor first: an event that is processed between the two reads is in the timeline then.
+        let cursor = scope.processor_cursor().await?;
         let rows = scope.timeline_of(message_id).await?;
         let (copies, processed): (Vec<_>, Vec<_>) =
             rows.into_iter().partition(|row| row.decision.duplicate_of.is_some());
         let Some(row) = processed.into_iter().next_back() else {
             return match copies.into_iter().next_back() {
                 Some(copy) => Ok(Some(self.copy(scope, copy).await?)),
-                None => self.waiting(scope, message_id).await,
+                None => self.waiting(scope, cursor, message_id).await,
             };
         };
         let entry = self.0.log.get(scope.tenant_id(), row.position).await?;
@@ -86,14 +94,28 @@ impl Engine {
     }
 
     /// An event that is in the log and not yet processed.
-    async fn waiting(&self, scope: &TenantScope, message_id: &str) -> Result<Option<Explanation>, ExplainError> {
-        let processed = scope.processor_cursor().await?;
-        let Some((entry, event)) = self.find_ahead(scope, processed, message_id).await? else { return Ok(None) };
-        let ahead = entry.position - processed - 1;
-        let said = match self.status().unavailable {
-            Some(why) => format!("It is safe in the log and not yet processed: processing waits ({why})."),
-            None => format!("It is safe in the log and not yet processed; {ahead} events are before it."),
+    async fn waiting(
+        &self,
+        scope: &TenantScope,
+        processed: Position,
+        message_id: &str,
+    ) -> Result<Option<Explanation>, ExplainError> {
+        let log = self.0.log.as_ref();
+        let (entry, event) = match look_ahead(log, scope.tenant_id(), processed, message_id, LOOK).await? {
+            Looked::Found(found) => *found,
+            Looked::Nowhere => return Ok(None),
+            Looked::GaveUp { looked } => {
+                let waiting = log.head(scope.tenant_id()).await?.saturating_sub(processed);
+                return Err(ExplainError::FarAhead { looked, waiting });
+            }
         };
+        let ahead = entry.position - processed - 1;
+        let waits = match self.status().unavailable {
+            Some(why) => format!("processing waits ({why})"),
+            None if !self.runs_by_itself() => "processing is switched off on this hub".to_owned(),
+            None => format!("{ahead} events are before it"),
+        };
+        let said = format!("It is safe in the log and not yet processed: {waits}.");
         Ok(Some(Explanation {
             message_id: event.message_id,
             position: entry.position,
@@ -105,30 +127,6 @@ impl Engine {
             decision: None,
             payload: payload(Some(&entry)),
         }))
-    }
-
-    async fn find_ahead(
-        &self,
-        scope: &TenantScope,
-        mut after: Position,
-        message_id: &str,
-    ) -> Result<Option<(Entry, Event)>, ExplainError> {
-        // An event begins with its message id, so most can be told apart without being read.
-        let start = format!("{{\"message_id\":{}", serde_json::Value::from(message_id));
-        for _ in 0..LOOK_AHEAD / LOOK_AT {
-            let entries = self.0.log.read(scope.tenant_id(), after, LOOK_AT, LOOK_BYTES).await?;
-            let Some(last) = entries.last() else { return Ok(None) };
-            after = last.position;
-            for entry in entries {
-                if entry.body.starts_with(start.as_bytes())
-                    && let Ok(event) = serde_json::from_slice::<Event>(&entry.body)
-                    && event.message_id == message_id
-                {
-                    return Ok(Some((entry, event)));
-                }
-            }
-        }
-        Ok(None)
     }
 }
 

@@ -71,11 +71,13 @@ pub(crate) struct Choices {
     pub(crate) options: ApiOptions,
     /// Puts something before the log.
     pub(crate) log: Before,
+    /// Whether the engine's loops run.
+    pub(crate) processing: bool,
 }
 
 impl Default for Choices {
     fn default() -> Self {
-        Self { options: ApiOptions::default(), log: Box::new(|log| log) }
+        Self { options: ApiOptions::default(), log: Box::new(|log| log), processing: true }
     }
 }
 
@@ -141,7 +143,7 @@ impl Hub {
             clock: Arc::clone(&clock),
             options: EngineOptions::default(),
         };
-        let engine = Engine::start(parts).await;
+        let engine = if choices.processing { Engine::start(parts).await } else { Engine::by_hand(parts) };
         let operator = store.operator().create_token(clock.now()).await.expect("a token");
         let state = ApiState {
             engine,

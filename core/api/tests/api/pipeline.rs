@@ -8,7 +8,7 @@ use http::Request;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::harness::Hub;
+use crate::harness::{Choices, Hub};
 use crate::world::text;
 
 fn count(page: &Value) -> usize {
@@ -97,6 +97,22 @@ async fn an_explanation_tells_what_became_of_an_event_at_each_destination(hub: &
         (&json!(1), &json!(0), &json!("running")),
         "{lane}"
     );
+}
+
+#[tokio::test]
+async fn an_event_that_waits_far_behind_is_still_explained() {
+    let hub = Hub::with(None, Choices { processing: false, ..Choices::default() }).await;
+    let acme = hub.tenant("acme").await;
+    for batch in 0..10 {
+        let id = |n: u32| format!("m{}", batch * 2_500 + n);
+        let events = (0..2_500).map(|n| json!({"type": "page", "userId": "u", "messageId": id(n)}));
+        let body = json!({"batch": events.collect::<Vec<_>>()}).to_string();
+        hub.ingest("/v1/batch", &[("x-write-key", &acme.write_key)], body).await.expect(200);
+    }
+    let told = hub.get("/api/v1/events/m24999/explain", &acme.viewer).await.expect(200);
+    assert_eq!((&told["position"], &told["payload"]["message_id"]), (&json!(25_000), &json!("m24999")));
+    assert!(text(&told, "said").contains("processing is switched off"), "{told}");
+    hub.get("/api/v1/events/m25000/explain", &acme.viewer).await.expect(404);
 }
 
 async fn a_dead_letter_is_read_retried_and_discarded(hub: &Hub) {
