@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 
 use crate::state::Api;
 
+pub(crate) mod bodies;
 pub(crate) mod cors;
 pub(crate) mod inflate;
 pub(crate) mod intake;

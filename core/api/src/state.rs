@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::check::Checker;
 use crate::client_ip::IpRange;
+use crate::ingest::bodies::Bodies;
 use crate::manage::live::Listeners;
 use crate::metrics::Metrics;
 
@@ -41,13 +42,21 @@ pub struct ApiOptions {
     pub trusted_proxies: Vec<IpRange>,
     /// The most bytes that an ingest request's body may have on the wire; more is a 413.
     pub max_body: usize,
+    /// The most bytes of ingest requests' bodies that are held at a time, over all connections. Half of it is for
+    /// requests whose head shows a known write key. Who finds no room within a second gets a 503.
+    pub max_bodies: usize,
     /// The hub's version, as `/healthz` tells it.
     pub version: &'static str,
 }
 
 impl Default for ApiOptions {
     fn default() -> Self {
-        Self { trusted_proxies: Vec::new(), max_body: 1 << 20, version: env!("CARGO_PKG_VERSION") }
+        Self {
+            trusted_proxies: Vec::new(),
+            max_body: 1 << 20,
+            max_bodies: 256 << 20,
+            version: env!("CARGO_PKG_VERSION"),
+        }
     }
 }
 
@@ -115,13 +124,14 @@ pub(crate) struct Shared {
     pub(crate) checker: Checker,
     pub(crate) metrics: Metrics,
     pub(crate) listeners: Listeners,
+    pub(crate) bodies: Bodies,
 }
 
 impl Api {
     pub(crate) fn new(state: ApiState, checker: Checker) -> Self {
         let ApiState { engine, store, log, connectors, clock, options } = state;
-        let (metrics, listeners) = (Metrics::default(), Listeners::default());
-        Self(Arc::new(Shared { engine, store, log, connectors, clock, options, checker, metrics, listeners }))
+        let (metrics, listeners, bodies) = (Metrics::default(), Listeners::default(), Bodies::new(options.max_bodies));
+        Self(Arc::new(Shared { engine, store, log, connectors, clock, options, checker, metrics, listeners, bodies }))
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -234,6 +234,7 @@ fn api_options(config: &Config) -> Result<ApiOptions, HubError> {
         trusted_proxies: config.server.trusted_proxies.iter().map(parse).collect::<Result<_, _>>()?,
         max_body: config.server.max_body_kib.saturating_mul(1024),
         version: VERSION,
+        ..ApiOptions::default()
     })
 }
 

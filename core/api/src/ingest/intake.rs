@@ -1,10 +1,11 @@
 //! One request's way in: head, body, key, events, log. Everything that all ingest endpoints share.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Request;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::request::Parts;
 use http::{StatusCode, header};
@@ -15,11 +16,15 @@ use rialto_store::WriteGrant;
 
 use crate::client_ip::client_ip;
 use crate::extract::unread;
+use crate::ingest::bodies::Held;
 use crate::ingest::inflate::inflate;
 use crate::ingest::reply::{Accepted, Refused};
-use crate::ingest::write_key::{authorise, authorise_first, in_head};
+use crate::ingest::write_key::{authorise, authorise_first, find_first, in_head};
 use crate::serve::Peer;
 use crate::state::Api;
+
+/// A grant older than this is asked for again, which is a look into a cache.
+const STALE: Duration = Duration::from_secs(1);
 
 /// Turns a foreign body into one of the tracking API.
 pub(crate) type Translate = fn(&[u8]) -> Result<Bytes, Refused>;
@@ -63,25 +68,32 @@ fn counted(api: &Api, outcome: Result<usize, Refused>) -> Result<Accepted, Refus
 async fn take_request(api: &Api, request: Request, endpoint: Endpoint) -> Result<usize, Refused> {
     let (head, body) = request.into_parts();
     let keys = in_head(&head.headers);
-    // A key in the head is judged before a byte of the body is read.
+    let query = if endpoint.key_in_query { key_in_query(&head) } else { None };
+    let beside = [keys.bearer.as_deref(), keys.header.as_deref(), query.as_deref()];
+    // The keys in the head are judged before a byte of the body is read. Only Basic's must be a write key: others may
+    // be meant for something else, with the true one in the body.
     let grant = match &keys.basic {
         Some(key) => Some(authorise(api, key).await?),
-        None => None,
+        None => find_first(api, &beside).await?,
     };
-    let body = read(api, &head.headers, body).await?;
+    let mut held = api.bodies.hold(grant.is_some());
+    let since = Instant::now();
+    let body = read(api, &mut held, &head.headers, body).await?;
     let body = match endpoint.translate {
         Some(translate) => translate(&body)?,
         None => body,
     };
     let envelope = Envelope::parse(&body, endpoint.form)?;
-    let grant = match grant {
-        Some(grant) => grant,
-        None => {
-            let query = if endpoint.key_in_query { key_in_query(&head) } else { None };
-            let order = [envelope.write_key(), keys.bearer.as_deref(), keys.header.as_deref(), query.as_deref()];
-            authorise_first(api, &order).await?
+    let grant = match (&keys.basic, grant) {
+        (Some(_), Some(grant)) if since.elapsed() < STALE => grant,
+        // What was right when a slow body began may be revoked by now.
+        (Some(key), _) => authorise(api, key).await?,
+        (None, _) => {
+            let [bearer, header, query] = beside;
+            authorise_first(api, &[envelope.write_key(), bearer, header, query]).await?
         }
     };
+    held.grow(envelope.added()).await?;
     append(api, &head, grant, envelope).await
 }
 
@@ -130,20 +142,35 @@ fn new_message_id(now: Timestamp) -> String {
 }
 
 /// The whole body, inflated, whatever its content type claims to be.
-async fn read(api: &Api, headers: &HeaderMap, body: Body) -> Result<Bytes, Refused> {
+async fn read(api: &Api, held: &mut Held<'_>, headers: &HeaderMap, body: Body) -> Result<Bytes, Refused> {
     let limit = api.options.max_body;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(Refused::too_large(limit));
     }
-    let body = match Limited::new(body, limit).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) => return Err(Refused::unread(unread(error.as_ref()), limit)),
-    };
+    let mut frames = Limited::new(body, limit);
+    let (mut body, mut longer) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = frames.frame().await {
+        let frame = frame.map_err(|error| Refused::unread(unread(error.as_ref()), limit))?;
+        let Ok(data) = frame.into_data() else { continue };
+        held.grow(data.len()).await?;
+        // Most bodies are one frame. Of several the bytes are copied, for a small one may hold a large buffer.
+        if body.is_empty() && longer.is_empty() {
+            body = data;
+        } else {
+            longer.extend_from_slice(&std::mem::take(&mut body));
+            longer.extend_from_slice(&data);
+        }
+    }
+    if !longer.is_empty() {
+        body = longer.freeze();
+    }
     match headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim()) {
         None | Some("" | "identity") => Ok(body),
         Some(encoding) if encoding.eq_ignore_ascii_case("gzip") || encoding.eq_ignore_ascii_case("x-gzip") => {
-            Ok(inflate(&body, MAX_BATCH)?)
+            let inflated = inflate(&body, MAX_BATCH)?;
+            held.grow(inflated.len()).await?;
+            Ok(inflated)
         }
         Some(_) => Err(Refused::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -73,6 +73,12 @@ impl Refused {
         }
     }
 
+    /// Too many bodies are under way.
+    pub(crate) fn no_room(wait: Duration) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "more is being sent than the hub holds at a time")
+            .later(wait)
+    }
+
     fn later(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self

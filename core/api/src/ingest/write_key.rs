@@ -59,19 +59,28 @@ pub(crate) async fn authorise(api: &Api, key: &str) -> Result<Arc<WriteGrant>, R
     }
 }
 
+/// The source of the first known key, if there is one; whether it is served is not looked at yet.
+///
+/// # Errors
+/// 503 if keys cannot be looked up.
+pub(crate) async fn find_first(api: &Api, keys: &[Option<&str>]) -> Result<Option<Arc<WriteGrant>>, Refused> {
+    for key in keys.iter().flatten().filter_map(|key| bare(key)) {
+        if let Some(grant) = api.store.authenticate_write_key(key).await? {
+            return Ok(Some(grant));
+        }
+    }
+    Ok(None)
+}
+
 /// The source of the first known key. Clients mask the body's key (`***`) when the head carries the true one.
 ///
 /// # Errors
 /// As [`authorise`]; 401 also if there is no key at all.
 pub(crate) async fn authorise_first(api: &Api, keys: &[Option<&str>]) -> Result<Arc<WriteGrant>, Refused> {
-    let mut given = false;
-    for key in keys.iter().flatten().filter_map(|key| bare(key)) {
-        given = true;
-        if let Some(grant) = api.store.authenticate_write_key(key).await? {
-            return served(grant);
-        }
+    if let Some(grant) = find_first(api, keys).await? {
+        return served(grant);
     }
-    Err(Refused::unauthenticated(if given {
+    Err(Refused::unauthenticated(if keys.iter().flatten().any(|key| bare(key).is_some()) {
         "the write key is not known here"
     } else {
         "no write key: send it as the user name of Basic authentication, as 'writeKey' in the body, or as X-Write-Key"

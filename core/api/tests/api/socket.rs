@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use rialto_api::{ServeOptions, serve};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rialto_api::{ApiOptions, ServeOptions, serve};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::harness::Hub;
+use crate::harness::{Choices, Hub};
 
 /// A server of a test's own.
 struct Served {
@@ -88,6 +90,61 @@ async fn a_body_that_stalls_or_trickles_is_a_408() {
         }
     }
     assert_eq!(&reply, b"HTTP/1.1 408");
+}
+
+#[tokio::test]
+async fn bodies_without_a_known_key_have_room_of_their_own_and_no_more() {
+    let options = ApiOptions { max_bodies: 1 << 20, ..ApiOptions::default() };
+    let hub = Hub::with(None, Choices { options, ..Choices::default() }).await;
+    let acme = hub.tenant("acme").await;
+    let served = served(&hub, ServeOptions::default()).await;
+    let head = "POST /v1/batch HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1000000\r\n";
+    let large = " ".repeat(400 << 10);
+    // Half of the room is the strangers', and the first of them has most of that.
+    let first = connect(&served, &format!("{head}\r\n{large}")).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let (heard, took) = hear_out(connect(&served, &format!("{head}\r\n{large}")).await).await;
+    assert!(heard.starts_with("HTTP/1.1 503") && heard.to_lowercase().contains("retry-after: 1"), "{heard}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    let body = format!(r#"{{"batch":[{{"type":"page","userId":"u"}}]{}}}"#, " ".repeat(400 << 10));
+    let known = format!(
+        "POST /v1/batch HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Write-Key: {}\r\nContent-Length: {}\r\n\r\n{body}",
+        acme.write_key,
+        body.len()
+    );
+    let (heard, took) = hear_out(connect(&served, &known).await).await;
+    assert!(heard.starts_with("HTTP/1.1 200"), "{heard}");
+    assert!(took < Duration::from_millis(900), "who has a key waits for no stranger: {took:?}");
+    drop(first);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let (heard, _) = hear_out(connect(&served, &known.replace("X-Write-Key", "X-Other")).await).await;
+    assert!(heard.starts_with("HTTP/1.1 401"), "the room is free again: {heard}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_while_a_body_comes_writes_nothing() {
+    let hub = Hub::sqlite().await;
+    let acme = hub.tenant("acme").await;
+    let served = served(&hub, ServeOptions::default()).await;
+    let body = json!({"userId": "u", "event": "E"}).to_string();
+    let mut slow = Vec::new();
+    let basic = format!("Authorization: Basic {}", STANDARD.encode(format!("{}:", acme.write_key)));
+    for key in [basic, format!("X-Write-Key: {}", acme.write_key)] {
+        let head = format!(
+            "POST /v1/track HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{key}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        slow.push(connect(&served, &(head + &body[..5])).await);
+    }
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let key = format!("/api/v1/sources/{}/write_keys/{}", acme.source, acme.write_key_id);
+    hub.call("DELETE", &key, &acme.admin, None).await.expect(204);
+    for mut stream in slow {
+        stream.write_all(&body.as_bytes()[5..]).await.expect("writes");
+        let (heard, _) = hear_out(stream).await;
+        assert!(heard.starts_with("HTTP/1.1 401"), "{heard}");
+    }
+    assert_eq!(hub.events(acme.id).await.len(), 0);
 }
 
 #[tokio::test]

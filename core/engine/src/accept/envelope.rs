@@ -88,6 +88,18 @@ impl<'a> Envelope<'a> {
         self.write_key.as_deref().map(str::trim)
     }
 
+    /// How many bytes the events take beside the body: what a batch shares, once an item.
+    pub fn added(&self) -> usize {
+        match &self.body {
+            Body::Single { .. } => 0,
+            Body::Batch { items, context, integrations, .. } => {
+                let shared: usize = [context, integrations].into_iter().flatten().map(|raw| raw.get().len()).sum();
+                // No more than this can be taken; what goes beyond is refused.
+                items.len() * shared.min(MAX_EVENT)
+            }
+        }
+    }
+
     /// Makes the events: checked, normalised and stamped. All of them or none.
     ///
     /// # Errors
