@@ -4,7 +4,7 @@ use axum::extract::State;
 use rialto_model::TenantId;
 use rialto_model::identifier::IdentityRules;
 use rialto_model::tenant::{Tenant, is_slug};
-use rialto_store::TenantChange;
+use rialto_store::{StoreError, TenantChange};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -105,14 +105,22 @@ async fn change(
 /// Remove a tenant with all that it has
 ///
 /// Its profiles, events, keys and settings are gone for good. If it fails half-way, the tenant is disabled and can be
-/// removed again.
+/// removed again; a 404 then says that nothing of it is left.
 #[utoipa::path(delete, path = "/api/v1/tenants/{id}", tag = "Tenants", params(("id" = TenantId, Path)),
     security(("operator_token" = [])))]
 async fn remove(State(api): State<Api>, operator: Operating, At(id): At<TenantId>) -> Result<Done> {
     // Its keys are refused first, so that nothing new comes in; its record goes last, so that what failed can be
     // repeated.
     let off = TenantChange { enabled: Some(false), ..TenantChange::default() };
-    operator.0.update_tenant(id, off, None, api.now()).await?;
+    match operator.0.update_tenant(id, off, None, api.now()).await {
+        Ok(_) => {}
+        // It may have gone by a request that failed at its last step, so its stream may still be there.
+        Err(gone @ StoreError::NotFound { .. }) => {
+            api.log.drop_tenant(id).await?;
+            return Err(gone.into());
+        }
+        Err(error) => return Err(error.into()),
+    }
     api.engine.config_changed(id);
     api.log.drop_tenant(id).await?;
     operator.0.delete_tenant(id, api.now()).await?;

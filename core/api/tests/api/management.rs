@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::harness::Hub;
+use crate::harness::{Hub, long_ago};
 use crate::world::{CONNECTOR, text};
 
 async fn a_change_names_the_version_it_was_made_for(hub: &Hub) {
@@ -27,6 +28,19 @@ async fn a_change_names_the_version_it_was_made_for(hub: &Hub) {
     }
     assert_eq!(hub.get(&path, &acme.viewer).await.expect(200)["name"], "one");
     hub.with_headers("PATCH", &path, &acme.editor, &[("if-match", "*")], &change("three")).await.expect(200);
+}
+
+async fn a_tenant_that_is_gone_is_removed_again_to_the_last_event(hub: &Hub) {
+    let acme = hub.tenant("acme").await;
+    hub.track(&acme, &json!({"userId": "u", "event": "E"})).await.expect(200);
+    let path = format!("/api/v1/tenants/{}", acme.id);
+    hub.call("DELETE", &path, &hub.operator, None).await.expect(204);
+    assert_eq!(hub.events(acme.id).await.len(), 0);
+    // As a removal leaves it that failed at its last step.
+    let left = Bytes::from_static(b"{}");
+    hub.log.append(acme.id, long_ago(), vec![left]).await.expect("appends");
+    hub.call("DELETE", &path, &hub.operator, None).await.expect(404);
+    assert_eq!(hub.log.read(acme.id, 0, 10, 1_000).await.expect("reads").len(), 0);
 }
 
 async fn a_repeated_request_makes_nothing_twice(hub: &Hub) {
@@ -260,6 +274,7 @@ async fn problems_explain_themselves(hub: &Hub) {
 
 on_both!(
     a_change_names_the_version_it_was_made_for,
+    a_tenant_that_is_gone_is_removed_again_to_the_last_event,
     a_repeated_request_makes_nothing_twice,
     a_key_is_shown_once_and_never_again,
     secrets_go_in_and_never_come_out,
