@@ -1,8 +1,8 @@
 //! PostHog's capture calls as Segment calls: what its SDKs send, told in the words of the tracking API.
 //!
 //! Read from `posthog-node` 5.70 and `posthog` (Python) 7.91: one JSON body `{api_key, batch, sent_at}`, events
-//! `{event, distinct_id, properties, timestamp, uuid}`. Nothing is dropped: what has no place of its own stays in
-//! `properties`.
+//! `{event, distinct_id, properties, timestamp, uuid}`. Nothing but the key is dropped: what has no place of its own
+//! stays in `properties`, or is put there.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -29,7 +29,7 @@ pub(crate) fn to_segment(body: &[u8]) -> Result<Bytes, NotPosthog> {
         Some(_) => return Err(NotPosthog("'batch' must be a list of events".to_owned())),
         None => vec![Value::Object(body)],
     };
-    let batch: Vec<Value> = events.into_iter().map(event).collect();
+    let batch: Vec<Value> = events.into_iter().map(|one| event(one, key.as_ref())).collect();
     let mut out = Map::new();
     out.insert("batch".to_owned(), Value::Array(batch));
     put(&mut out, "writeKey", key);
@@ -38,25 +38,29 @@ pub(crate) fn to_segment(body: &[u8]) -> Result<Bytes, NotPosthog> {
 }
 
 /// One event; what is no object goes through as it is, for the acceptor to refuse by its index.
-fn event(event: Value) -> Value {
+fn event(event: Value, key: Option<&Value>) -> Value {
     let Value::Object(mut event) = event else { return event };
     let mut properties = match event.remove("properties") {
         Some(Value::Object(properties)) => properties,
         Some(other) => Map::from_iter([("value".to_owned(), other)]),
         None => Map::new(),
     };
-    // The Python client puts `$set` beside `properties`, the Node client inside.
-    for name in ["$set", "$set_once", "$unset"] {
-        if let Some(value) = event.remove(name) {
-            properties.entry(name).or_insert(value);
-        }
+    // The browser's client repeats the key there; it is a credential and must not lie in the log.
+    if key.is_some() && properties.get("token") == key {
+        properties.remove("token");
     }
     let mut out = Map::new();
     put(&mut out, "messageId", event.remove("uuid").or_else(|| event.remove("message_id")));
     put(&mut out, "timestamp", event.remove("timestamp"));
     let person = event.remove("distinct_id").or_else(|| properties.remove("distinct_id"));
     let name = event.remove("event").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
-    put(&mut out, "context", context(&properties));
+    // What is left stands beside `properties`: `$set` from the Python client, `library` and `type` from Node's.
+    for (name, value) in event {
+        if name != "api_key" && name != "token" {
+            properties.entry(name).or_insert(value);
+        }
+    }
+    put(&mut out, "context", context(&name, &properties));
     call(&mut out, &name, person, properties);
     out.into()
 }
@@ -64,7 +68,7 @@ fn event(event: Value) -> Value {
 /// The type of the call and what belongs to it.
 fn call(out: &mut Map<String, Value>, name: &str, person: Option<Value>, mut properties: Map<String, Value>) {
     let kind = match name {
-        "$identify" | "$set" => {
+        name if is_identify(name) => {
             put(out, "anonymousId", properties.remove("$anon_distinct_id"));
             out.insert("traits".to_owned(), traits(&mut properties));
             "identify"
@@ -100,14 +104,18 @@ fn call(out: &mut Map<String, Value>, name: &str, person: Option<Value>, mut pro
     }
 }
 
-/// `$set` over `$set_once`; `$unset` names traits to delete.
+/// Whether an event is about traits alone.
+fn is_identify(name: &str) -> bool {
+    matches!(name, "$identify" | "$set")
+}
+
+/// `$set`, and null for what `$unset` names, which deletes it. `$set_once` stays where it is: as a trait it would be
+/// overwritten by the next one.
 fn traits(properties: &mut Map<String, Value>) -> Value {
-    let mut traits = Map::new();
-    for name in ["$set_once", "$set"] {
-        if let Some(Value::Object(values)) = properties.remove(name) {
-            traits.extend(values);
-        }
-    }
+    let mut traits = match properties.remove("$set") {
+        Some(Value::Object(values)) => values,
+        _ => Map::new(),
+    };
     if let Some(Value::Array(names)) = properties.remove("$unset") {
         traits.extend(names.iter().filter_map(Value::as_str).map(|name| (name.to_owned(), Value::Null)));
     }
@@ -121,8 +129,9 @@ fn is_anonymous(kind: &str, person: &Option<Value>, properties: &Map<String, Val
     !matches!(kind, "identify" | "alias") && (says("$process_person_profile") || says("$is_identified") || device)
 }
 
-/// What Segment keeps in `context`: copies, so that `properties` stays as it was sent.
-fn context(properties: &Map<String, Value>) -> Option<Value> {
+/// What Segment keeps in `context`: copies, so that `properties` stays as it was sent. The traits of an identify call
+/// stand in its own.
+fn context(name: &str, properties: &Map<String, Value>) -> Option<Value> {
     let mut context = Map::new();
     put(&mut context, "ip", properties.get("$ip").cloned());
     put(&mut context, "userAgent", properties.get("$raw_user_agent").or(properties.get("$useragent")).cloned());
@@ -133,7 +142,7 @@ fn context(properties: &Map<String, Value>) -> Option<Value> {
         let page = json!({"url": url, "path": properties.get("$pathname"), "referrer": properties.get("$referrer")});
         context.insert("page".to_owned(), page);
     }
-    if let Some(Value::Object(values)) = properties.get("$set") {
+    if let (false, Some(Value::Object(values))) = (is_identify(name), properties.get("$set")) {
         context.insert("traits".to_owned(), Value::Object(values.clone()));
     }
     (!context.is_empty()).then_some(context.into())
@@ -167,7 +176,9 @@ mod tests {
             (&identify["userId"], &identify["anonymousId"], &identify["messageId"]),
             (&json!("u1"), &json!("d1"), &json!("m1"))
         );
-        assert_eq!(identify["traits"], json!({"email": "a@b.c", "first": 1}));
+        assert_eq!(identify["traits"], json!({"email": "a@b.c"}));
+        assert_eq!(identify["properties"], json!({"$set_once": {"first": 1}}), "it is no trait to be overwritten");
+        assert_eq!(identify.get("context"), None, "the traits are not said twice");
 
         let set = translated(
             json!({"event": "$set", "distinct_id": "u1", "$set": {"plan": "x"}, "properties": {"$lib": "posthog-python", "$lib_version": "7"}}),
@@ -203,6 +214,21 @@ mod tests {
             track,
             json!({"type": "track", "event": "Bought", "userId": 7, "timestamp": "2026-01-01T00:00:00Z", "properties": {"total": 3}})
         );
+    }
+
+    #[test]
+    fn nothing_but_the_key_is_dropped() {
+        let track =
+            translated(json!({"event": "Bought", "distinct_id": "u1", "type": "capture", "library": "posthog-node",
+            "$set": {"plan": "x"}, "$set_once": {"first": 1}, "api_key": "wk_1", "total": 4,
+            "properties": {"total": 3, "token": "wk_1"}}));
+        assert_eq!((&track["type"], &track["context"]), (&json!("track"), &json!({"traits": {"plan": "x"}})));
+        assert_eq!(
+            track["properties"],
+            json!({"total": 3, "type": "capture", "library": "posthog-node", "$set": {"plan": "x"}, "$set_once": {"first": 1}})
+        );
+        let other = translated(json!({"event": "Bought", "distinct_id": "u1", "properties": {"token": "t"}}));
+        assert_eq!(other["properties"]["token"], "t", "a property of that name");
     }
 
     #[test]
