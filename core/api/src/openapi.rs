@@ -26,8 +26,9 @@ use crate::problem;
             one tenant and has a role: `viewer`, `editor` or `admin`. Tenants themselves are the operator's, whose \
             token starts with `ro_`.\n\n\
             Listings are pages: give `next` back as `after`. Things that change have an `ETag`; name it in \
-            `If-Match` to change that version and no other. `Idempotency-Key` makes a repeated `POST` harmless. \
-            Errors are `application/problem+json`; their `type` is the path of a page here that explains them.",
+            `If-Match` to change that version and no other. Where an operation lists `Idempotency-Key`, it makes a \
+            repeated request harmless; elsewhere it is not looked at. Errors are `application/problem+json`; their \
+            `type` is the path of a page here that explains them.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     tags(

@@ -72,7 +72,7 @@ async fn list_parked(Viewer(scope): Viewer, Asked(wanted): Asked<Wanted>) -> Res
 
 /// Try a parked delivery now
 ///
-/// One that waits behind an earlier one of the same person still waits for that.
+/// One that waits behind an earlier one of the same person is a 409 that names the earlier one: retry that.
 #[utoipa::path(post, path = "/api/v1/deliveries/parked/retry", tag = "Deliveries", request_body = RetryParked)]
 async fn retry_parked(
     State(api): State<Api>,
