@@ -196,9 +196,17 @@ async fn open_log(config: &Config) -> Result<Arc<dyn EventLog>, HubError> {
 }
 
 async fn open_plugins(config: &Config) -> Result<PluginHost, HubError> {
+    let (development, loopback, http) = (config.development, config.egress.allow_loopback, config.egress.allow_http);
+    for (setting, on) in
+        [("development", development), ("egress.allow_loopback", loopback), ("egress.allow_http", http)]
+    {
+        if on {
+            tracing::warn!(setting, "connectors may call what is closed to them otherwise; this is for development");
+        }
+    }
     let egress = EgressPolicy {
-        allow_loopback: config.egress.allow_loopback || config.development,
-        allow_http: config.egress.allow_http || config.development,
+        allow_loopback: loopback || development,
+        allow_http: http || development,
         ..EgressPolicy::default()
     };
     let options = PluginOptions {
