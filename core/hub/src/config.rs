@@ -102,6 +102,10 @@ pub struct Plugins {
 pub struct Egress {
     pub allow_loopback: bool,
     pub allow_http: bool,
+    pub connections: usize,
+    pub connections_per_tenant: usize,
+    pub lookups: usize,
+    pub lookups_per_tenant: usize,
 }
 
 /// `[telemetry]`
@@ -192,6 +196,10 @@ impl Config {
             ("log.window_hours", self.log.window_hours),
             ("log.max_queued_mib", self.log.max_queued_mib as u64),
             ("engine.workers", self.engine.workers as u64),
+            ("egress.connections", self.egress.connections as u64),
+            ("egress.connections_per_tenant", self.egress.connections_per_tenant as u64),
+            ("egress.lookups", self.egress.lookups as u64),
+            ("egress.lookups_per_tenant", self.egress.lookups_per_tenant as u64),
             ("shutdown_seconds", self.shutdown_seconds),
         ];
         for (setting, value) in positive {

@@ -207,6 +207,10 @@ async fn open_plugins(config: &Config) -> Result<PluginHost, HubError> {
     let egress = EgressPolicy {
         allow_loopback: loopback || development,
         allow_http: http || development,
+        connections: config.egress.connections,
+        connections_per_tenant: config.egress.connections_per_tenant,
+        lookups: config.egress.lookups,
+        lookups_per_tenant: config.egress.lookups_per_tenant,
         ..EgressPolicy::default()
     };
     let options = PluginOptions {

@@ -112,7 +112,7 @@ impl Delivery<'_> {
             return Err(plugin("plugin_requests", message));
         }
         let (egress, prepared, events) = (self.egress, self.prepared.as_ref(), self.job.events.as_slice());
-        Round { egress, prepared, events, clock }.make(requests).await
+        Round { egress, prepared, tenant: self.job.tenant_id, events, clock }.make(requests).await
     }
 
     fn context(&self) -> Context {

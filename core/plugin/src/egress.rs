@@ -4,6 +4,7 @@
 mod address;
 mod client;
 mod connect;
+mod lookups;
 mod resolve;
 mod target;
 
@@ -32,8 +33,8 @@ pub enum EgressError {
     /// The connection broke, or what came was no HTTP.
     #[error("the connection broke or spoke no HTTP")]
     Protocol,
-    /// All connections are in use.
-    #[error("too many connections are open")]
+    /// All connections are in use, or all that the tenant may have.
+    #[error("too many connections are in use")]
     Busy,
 }
 

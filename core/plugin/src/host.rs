@@ -57,7 +57,7 @@ impl PluginHost {
     /// # Errors
     /// When the runtime, TLS or the folder for compiled plugins cannot be set up, or a folder cannot be read.
     pub fn open(options: PluginOptions) -> Result<Self, PluginError> {
-        Self::open_with(options, Arc::new(SystemResolver::default()))
+        Self::open_with(options, Arc::new(SystemResolver))
     }
 
     /// As [`PluginHost::open`], with another way from names to addresses.

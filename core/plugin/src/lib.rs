@@ -2,7 +2,7 @@
 //! requests that they ask for, made by the host alone. The only crate that names wasmtime.
 //!
 //! The floors of this crate, lowest first: what is refused ([`PluginError`]), what is allowed ([`PluginOptions`]),
-//! the sandbox (`admission`, `cache`, `runtime`, `compute`), the way out ([`egress`]), one delivery (`prepared`,
+//! the sandbox (`admission`, `cache`, `runtime`, `shares`, `compute`), the way out ([`egress`]), one delivery (`prepared`,
 //! `round`, `delivery`), and the whole ([`PluginHost`]).
 
 mod admission;
@@ -21,6 +21,7 @@ mod prepared;
 mod round;
 mod runtime;
 mod scrub;
+mod shares;
 mod verdict;
 
 pub use error::PluginError;

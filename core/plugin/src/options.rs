@@ -75,8 +75,15 @@ pub struct EgressPolicy {
     pub reply_body: usize,
     /// Bytes of a reply's status line and headers.
     pub reply_head: usize,
-    /// Open connections in all, idle ones included.
+    /// Connections in use at a time. Idle ones keep nobody out: once so many are open, further ones are closed after
+    /// their request.
     pub connections: usize,
+    /// How many of those one tenant gets.
+    pub connections_per_tenant: usize,
+    /// Look-ups of names at a time. Each keeps a thread, and one that hangs keeps it for long.
+    pub lookups: usize,
+    /// How many of those one tenant gets.
+    pub lookups_per_tenant: usize,
     /// Certificates (DER) that are trusted beside the public ones, such as a company's own.
     pub extra_roots: Vec<Vec<u8>>,
 }
@@ -91,6 +98,9 @@ impl Default for EgressPolicy {
             reply_body: 1 << 20,
             reply_head: 64 << 10,
             connections: 2_048,
+            connections_per_tenant: 512,
+            lookups: 64,
+            lookups_per_tenant: 8,
             extra_roots: Vec::new(),
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use rialto_engine::{Failure, FailureKind, HELD, JobEvent};
-use rialto_model::{ProfileId, Timestamp, delivery::Verdict};
+use rialto_model::{ProfileId, TenantId, Timestamp, delivery::Verdict};
 use tokio::time::Instant;
 
 use crate::{
@@ -82,6 +82,7 @@ impl JobClock {
 pub(crate) struct Round<'a> {
     pub(crate) egress: &'a Egress,
     pub(crate) prepared: &'a Prepared,
+    pub(crate) tenant: TenantId,
     pub(crate) events: &'a [JobEvent],
     pub(crate) clock: JobClock,
 }
@@ -131,7 +132,8 @@ impl Round<'_> {
         credential::fill(&auth, manifest, &prepared.secrets, &mut target, &mut headers, &body, now)
             .map_err(unfilled)?;
         let beyond = prepared.scrubber.beyond();
-        match self.egress.send(Outgoing { method, target: &target, headers, body, most, beyond }).await {
+        let (tenant, target) = (self.tenant, &target);
+        match self.egress.send(Outgoing { tenant, method, target, headers, body, most, beyond }).await {
             Ok(incoming) => Ok(self.came(incoming, most, now)),
             Err(e) => Ok(self.failed(&e)),
         }

@@ -1,6 +1,12 @@
 //! One request and its whole reply, within the policy's bounds.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Uri, header};
@@ -11,8 +17,14 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 
-use super::{EgressError, Resolve, Target, connect::Connector};
-use crate::EgressPolicy;
+use rialto_model::TenantId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{
+    EgressError, Resolve, Target,
+    connect::{Connector, TENANT},
+};
+use crate::{EgressPolicy, shares::Shares};
 
 /// How long a connection that nobody uses stays open.
 const IDLE: Duration = Duration::from_secs(20);
@@ -28,10 +40,15 @@ const AGENT: &str = concat!("Rialto/", env!("CARGO_PKG_VERSION"));
 pub struct Egress {
     client: Client<Connector, Full<Bytes>>,
     policy: Arc<EgressPolicy>,
+    room: Arc<Semaphore>,
+    shares: Arc<Shares>,
+    open: Arc<AtomicUsize>,
 }
 
 /// A request to be made.
 pub struct Outgoing<'a> {
+    /// Whose it is.
+    pub tenant: TenantId,
     /// Its method.
     pub method: Method,
     /// Where it goes.
@@ -67,6 +84,9 @@ impl Egress {
     pub fn new(policy: EgressPolicy, resolver: Arc<dyn Resolve>) -> Result<Self, rustls::Error> {
         let policy = Arc::new(policy);
         let connector = Connector::new(Arc::clone(&policy), resolver)?;
+        let open = connector.open();
+        let room = Arc::new(Semaphore::new(policy.connections.clamp(1, Semaphore::MAX_PERMITS)));
+        let shares = Arc::new(Shares::new(policy.connections_per_tenant));
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_PER_HOST)
@@ -75,7 +95,7 @@ impl Egress {
             .http1_max_buf_size(policy.reply_head.max(8 << 10))
             .http1_max_headers(HEADERS)
             .build(connector);
-        Ok(Self { client, policy })
+        Ok(Self { client, policy, room, shares, open })
     }
 
     /// The policy that it is under.
@@ -86,9 +106,10 @@ impl Egress {
     /// Makes one request and reads its reply.
     ///
     /// # Errors
-    /// When no whole reply came.
+    /// [`EgressError::Busy`] when no connection became free in the time that there is to connect; the others when no
+    /// whole reply came.
     pub async fn send(&self, outgoing: Outgoing<'_>) -> Result<Incoming, EgressError> {
-        let Outgoing { method, target, headers, body, most, beyond } = outgoing;
+        let Outgoing { tenant, method, target, headers, body, most, beyond } = outgoing;
         let uri: Uri =
             target.url().as_str().parse().map_err(|_| EgressError::Refused("the URL cannot be sent".into()))?;
         let mut request = Request::new(Full::new(body));
@@ -100,9 +121,21 @@ impl Egress {
         // Nothing is decompressed here, so nothing can swell.
         fixed.insert(header::ACCEPT_ENCODING, header::HeaderValue::from_static("identity"));
         let most = most.min(self.policy.reply_body);
-        tokio::time::timeout(self.policy.request_timeout, self.exchange(request, most, beyond))
-            .await
-            .map_err(|_| EgressError::Timeout)?
+        let room = tokio::time::timeout(self.policy.connect_timeout, self.room(tenant));
+        let _room = room.await.map_err(|_| EgressError::Busy)??;
+        if self.open.load(Relaxed) >= self.policy.connections {
+            // So many lie idle that this one is not kept, nor the idle one that it takes.
+            request.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        }
+        let exchange = TENANT.scope(tenant, self.exchange(request, most, beyond));
+        tokio::time::timeout(self.policy.request_timeout, exchange).await.map_err(|_| EgressError::Timeout)?
+    }
+
+    /// Room for a connection in use: first in the tenant's own share, so that nobody waits in line behind it.
+    async fn room(&self, tenant: TenantId) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), EgressError> {
+        let own = self.shares.of(tenant).acquire_owned().await.map_err(|_| EgressError::Busy)?;
+        let shared = Arc::clone(&self.room).acquire_owned().await.map_err(|_| EgressError::Busy)?;
+        Ok((own, shared))
     }
 
     async fn exchange(

@@ -4,7 +4,10 @@ use std::{
     future::Future,
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll},
 };
 
@@ -14,6 +17,7 @@ use hyper_util::{
     client::legacy::connect::{Connected, Connection},
     rt::TokioIo,
 };
+use rialto_model::TenantId;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName},
@@ -21,24 +25,28 @@ use rustls::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_rustls::TlsConnector;
 use tower::Service;
 
-use super::{EgressError, Resolve, target::may_connect};
+use super::{EgressError, Resolve, lookups::Lookups, target::may_connect};
 use crate::EgressPolicy;
 
 /// The most addresses of a name that are tried.
 const TRIES: usize = 4;
 
+tokio::task_local! {
+    /// Whose request is being made; the pool of connections passes nothing on but the URL.
+    pub(super) static TENANT: TenantId;
+}
+
 /// Makes connections to where they may go.
 #[derive(Clone)]
 pub(crate) struct Connector {
     policy: Arc<EgressPolicy>,
-    resolver: Arc<dyn Resolve>,
+    lookups: Arc<Lookups>,
     tls: TlsConnector,
-    room: Arc<Semaphore>,
+    open: Arc<AtomicUsize>,
 }
 
 impl Connector {
@@ -52,24 +60,26 @@ impl Connector {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let room = Arc::new(Semaphore::new(policy.connections));
-        Ok(Self { policy, resolver, tls: TlsConnector::from(Arc::new(config)), room })
+        let lookups = Arc::new(Lookups::new(resolver, &policy));
+        Ok(Self { policy, lookups, tls: TlsConnector::from(Arc::new(config)), open: Arc::default() })
     }
 
-    async fn connect(self, uri: Uri) -> Result<Stream, EgressError> {
+    /// How many connections are open, idle ones included.
+    pub(crate) fn open(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.open)
+    }
+
+    async fn connect(self, tenant: TenantId, uri: Uri) -> Result<Stream, EgressError> {
         let within = self.policy.connect_timeout;
-        let room = Arc::clone(&self.room).acquire_owned();
-        let room = tokio::time::timeout(within, room).await.map_err(|_| EgressError::Busy)?;
-        let room = room.map_err(|_| EgressError::Busy)?;
-        tokio::time::timeout(within, self.reach(&uri, room)).await.map_err(|_| EgressError::Timeout)?
+        tokio::time::timeout(within, self.reach(tenant, &uri)).await.map_err(|_| EgressError::Timeout)?
     }
 
-    async fn reach(&self, uri: &Uri, room: OwnedSemaphorePermit) -> Result<Stream, EgressError> {
+    async fn reach(&self, tenant: TenantId, uri: &Uri) -> Result<Stream, EgressError> {
         let https = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
         let host = uri.host().ok_or_else(|| EgressError::Refused("the URL has no host".into()))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
-        let addresses = self.addresses(host, https).await?;
+        let addresses = self.addresses(tenant, host, https).await?;
         let tcp = dial(&addresses, port).await?;
         let _ = tcp.set_nodelay(true);
         let io: Box<dyn Io> = if https {
@@ -78,16 +88,16 @@ impl Connector {
         } else {
             Box::new(tcp)
         };
-        Ok(Stream { io: TokioIo::new(io), _room: room })
+        Ok(Stream { io: TokioIo::new(io), _open: Open::of(&self.open) })
     }
 
     /// The addresses of a host, if they may all be connected to: one that may not shows that someone plays with
     /// names, or points into a network.
-    async fn addresses(&self, host: &str, https: bool) -> Result<Vec<IpAddr>, EgressError> {
+    async fn addresses(&self, tenant: TenantId, host: &str, https: bool) -> Result<Vec<IpAddr>, EgressError> {
         // An address passes the same gate as what a name leads to.
         let found = match host.parse::<IpAddr>() {
             Ok(address) => vec![address],
-            Err(_) => self.resolver.resolve(host).await?,
+            Err(_) => self.lookups.find(tenant, host).await?,
         };
         if found.is_empty() {
             return Err(EgressError::Dns);
@@ -118,17 +128,35 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        Box::pin(self.clone().connect(uri))
+        // Asked for here, as the rest may run on a task of its own.
+        let (connector, tenant) = (self.clone(), TENANT.try_with(|tenant| *tenant));
+        Box::pin(async move { connector.connect(tenant.map_err(|_| EgressError::Connect)?, uri).await })
     }
 }
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// A connection; it counts as open until it is dropped.
+/// Counts one connection until it is dropped.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn of(all: &Arc<AtomicUsize>) -> Self {
+        all.fetch_add(1, Relaxed);
+        Self(Arc::clone(all))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A connection.
 pub(crate) struct Stream {
     io: TokioIo<Box<dyn Io>>,
-    _room: OwnedSemaphorePermit,
+    _open: Open,
 }
 
 impl Connection for Stream {

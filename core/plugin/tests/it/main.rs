@@ -4,6 +4,7 @@ mod admission;
 mod artifact;
 mod bench;
 mod hostile;
+mod pools;
 mod receiver;
 mod replies;
 mod rounds;

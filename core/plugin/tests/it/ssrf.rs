@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use rialto_engine::Connector;
-use rialto_model::manifest::Manifest;
+use rialto_model::{TenantId, manifest::Manifest};
 use rialto_plugin::{
     EgressPolicy, PluginHost, PluginOptions,
     egress::{Allowed, Egress, EgressError, Incoming, Outgoing, Resolve, Target},
@@ -55,7 +55,8 @@ async fn fetch(egress: &Egress, url: &str) -> Result<Incoming, EgressError> {
     .expect("a manifest");
     let target = Target::check(url, &Allowed::of(&manifest, &[("url".into(), json!(url))].into()), egress.policy())?;
     let (headers, body) = (HeaderMap::new(), Bytes::new());
-    egress.send(Outgoing { method: Method::GET, target: &target, headers, body, most: 1 << 20, beyond: 0 }).await
+    let (tenant, target) = (TenantId::from_parts(1, &[1; 10]), &target);
+    egress.send(Outgoing { tenant, method: Method::GET, target, headers, body, most: 1 << 20, beyond: 0 }).await
 }
 
 fn egress(policy: EgressPolicy, resolver: Arc<Scripted>) -> Egress {

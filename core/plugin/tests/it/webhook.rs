@@ -30,7 +30,8 @@ fn is_signed(request: &Received) -> bool {
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("any length");
     mac.update(format!("{}.{}.", header("webhook-id"), header("webhook-timestamp")).as_bytes());
     mac.update(&request.body);
-    (0..60).contains(&late(request)) && header("webhook-signature") == format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+    (0..60).contains(&late(request))
+        && header("webhook-signature") == format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
 }
 
 /// How many seconds after the job's beginning a request was signed.
