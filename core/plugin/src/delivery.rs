@@ -33,8 +33,15 @@ impl Delivery<'_> {
         let job = Arc::new(self.wit_job()?);
         let mut outcomes = Outcomes::new(self.job.events.len(), &self.prepared.scrubber);
         let mut asked = Asked::Prepare;
-        for _ in 0..=self.limits.rounds {
-            match self.call(&context, &job, asked).await? {
+        let mut made = 0;
+        loop {
+            let step = self.call(&context, &job, asked).await?;
+            // The last requests are a round too; nothing is sent that nobody would hear the end of.
+            if !matches!(step, Step::Done(_)) && made == self.limits.rounds {
+                return Err(self.endless());
+            }
+            made += 1;
+            match step {
                 Step::Done(said) => {
                     outcomes.take(said)?;
                     return Ok(outcomes.all(&self.job.events));
@@ -57,7 +64,6 @@ impl Delivery<'_> {
                 }
             }
         }
-        Err(plugin("plugin_rounds", format!("the connector did not end within {} rounds", self.limits.rounds)))
     }
 
     /// Runs the job on this thread and without the network: every request is answered 200 with nothing in it. Tells
@@ -76,7 +82,11 @@ impl Delivery<'_> {
             let replies = requests.iter().map(|_| Ok(accepting())).collect();
             asked = Asked::Resume { job: replay, state, replies };
         }
-        Err(plugin("plugin_rounds", format!("the connector did not end within {} rounds", self.limits.rounds)))
+        Err(self.endless())
+    }
+
+    fn endless(&self) -> Failure {
+        plugin("plugin_rounds", format!("the connector did not end within {} rounds", self.limits.rounds))
     }
 
     async fn call(&self, context: &Arc<Context>, job: &Arc<bindings::Job>, asked: Asked) -> Result<Step, Failure> {

@@ -76,7 +76,12 @@ async fn rounds_requests_and_state_are_bounded() {
     let bench = Bench::hostile(&receiver.url());
     let failure = bench.one("rounds").await.expect_err("it never ends");
     assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Plugin, "plugin_rounds"));
-    assert_eq!(receiver.received().len(), 9, "eight rounds are resumed, and the ninth ends it");
+    assert_eq!(receiver.received().len(), 8, "a ninth round is not made");
+    let limits = CallLimits { rounds: 2, ..CallLimits::default() };
+    let failure = Bench::hostile_within(&receiver.url(), limits).one("lookup").await.expect_err("it wants three");
+    assert_eq!((failure.code.as_str(), receiver.received().len()), ("plugin_rounds", 8 + 4));
+    let limits = CallLimits { rounds: 3, ..CallLimits::default() };
+    Bench::hostile_within(&receiver.url(), limits).one("lookup").await.expect("three are enough");
     let limits = CallLimits { state: 1 << 10, ..CallLimits::default() };
     let failure = Bench::hostile_within(&receiver.url(), limits).one("rounds").await.expect_err("it keeps too much");
     assert_eq!(failure.code, "plugin_state");
