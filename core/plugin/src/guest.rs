@@ -12,8 +12,8 @@ const LINE: usize = 1 << 10;
 
 /// The state of one call.
 pub(crate) struct Guest {
-    memory: usize,
-    table: usize,
+    memory: Room,
+    table: Room,
     lines: usize,
     logged: usize,
     /// Whether it was refused memory: what it does then, usually a trap, is told as that.
@@ -30,7 +30,26 @@ pub(crate) struct LogFlood(usize);
 impl Guest {
     pub(crate) fn new(limits: &CallLimits) -> Self {
         let CallLimits { memory, table, lines, .. } = *limits;
-        Self { memory, table, lines, logged: 0, starved: false, last_error: None }
+        Self { memory: Room::of(memory), table: Room::of(table), lines, logged: 0, starved: false, last_error: None }
+    }
+}
+
+/// What all memories, or all tables, of an instance may have together.
+struct Room {
+    left: usize,
+}
+
+impl Room {
+    fn of(all: usize) -> Self {
+        Self { left: all }
+    }
+
+    /// Takes what one of them wants to grow by, if it fits.
+    fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
+        let left = self.left.checked_sub(desired.saturating_sub(current));
+        let left = left.filter(|_| maximum.is_none_or(|maximum| desired <= maximum));
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
     }
 }
 
@@ -57,14 +76,14 @@ impl plugin::log::Host for Guest {
 }
 
 impl ResourceLimiter for Guest {
-    fn memory_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let fits = desired <= self.memory && maximum.is_none_or(|maximum| desired <= maximum);
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let fits = self.memory.grow(current, desired, maximum);
         self.starved |= !fits;
         Ok(fits)
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let fits = desired <= self.table && maximum.is_none_or(|maximum| desired <= maximum);
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let fits = self.table.grow(current, desired, maximum);
         self.starved |= !fits;
         Ok(fits)
     }

@@ -23,11 +23,11 @@ pub struct PluginOptions {
 pub struct CallLimits {
     /// Processor time of a call. Time that the machine gives to others does not count, up to ten times as much.
     pub time: Duration,
-    /// Linear memory of an instance, in bytes.
+    /// Linear memory of an instance, all of its memories together, in bytes.
     pub memory: usize,
     /// Stack of a call, in bytes.
     pub stack: usize,
-    /// Elements of an instance's tables.
+    /// Elements of an instance's tables, together.
     pub table: usize,
     /// Bytes that a call may hand out.
     pub output: usize,

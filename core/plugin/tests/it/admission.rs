@@ -85,6 +85,18 @@ fn a_component_that_loops_or_asks_for_too_much_at_its_start_is_refused() {
     assert!(matches!(refusal(&huge), PluginError::TooLarge { .. }));
 }
 
+/// 40 MiB are fine, but not beside the 40 of another module.
+#[tokio::test]
+async fn all_memories_of_a_component_share_one_limit() {
+    let growing = wat::component("", "(drop (memory.grow (i32.const 640))) unreachable");
+    for (pages, code) in [(640, "plugin_memory"), (64, "plugin_trap")] {
+        let two = wat::beside(growing.clone(), &format!("(module (memory {pages}))"));
+        let host = host(&two, CallLimits::default(), EgressPolicy::default());
+        let failure = Bench::new(host, "test/by-hand", json!({}), &[]).one("send").await.expect_err("it traps");
+        assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Plugin, code), "beside {pages} pages");
+    }
+}
+
 #[tokio::test]
 async fn a_table_that_grows_without_end_is_stopped() {
     let bomb = wat::component(

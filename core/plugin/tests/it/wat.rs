@@ -1,5 +1,6 @@
 //! Guests written by hand in the text format, for what Rust will not say.
 
+use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -20,16 +21,40 @@ pub(crate) fn with_manifests(module: Vec<u8>, manifests: &[&str]) -> Vec<u8> {
     let encoded = encoder.validate(true).module(&module).and_then(|encoder| encoder.encode());
     let mut component = encoded.expect("a component");
     for manifest in manifests {
-        component.extend(section(manifest));
+        component.extend(manifest_section(manifest));
     }
     component
 }
 
-fn section(manifest: &str) -> Vec<u8> {
+/// A component with one more core module in it, and an instance of that.
+pub(crate) fn beside(mut component: Vec<u8>, module: &str) -> Vec<u8> {
+    let (mut depth, mut modules) = (0, 0);
+    for payload in Parser::new(0).parse_all(&component) {
+        match payload.expect("a component") {
+            Payload::ModuleSection { .. } => {
+                modules += u8::from(depth == 0);
+                depth += 1;
+            }
+            Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            _ => {}
+        }
+    }
+    component.extend(section(1, wat::parse_str(module).expect("a module")));
+    // One instance, made of a module, without arguments.
+    component.extend(section(2, vec![1, 0, modules, 0]));
+    component
+}
+
+fn manifest_section(manifest: &str) -> Vec<u8> {
     let mut content = vec![15];
     content.extend_from_slice(b"rialto:manifest");
     content.extend_from_slice(manifest.as_bytes());
-    let mut section = vec![0];
+    section(0, content)
+}
+
+fn section(id: u8, content: Vec<u8>) -> Vec<u8> {
+    let mut section = vec![id];
     let mut length = content.len();
     while length >= 0x80 {
         section.push((length & 0x7f) as u8 | 0x80);
