@@ -3,22 +3,23 @@
 //! A batch takes what has come in since the last one: under load it fills itself, with a moment's wait for company;
 //! when little comes in nothing waits.
 
+mod ahead;
 mod owned;
 mod poison;
 mod repeats;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
 use lru::LruCache;
 use parking_lot::Mutex;
-use rialto_log::EventLog;
+use rialto_log::{Entry, EventLog};
 use rialto_model::decision::{RouteVerdict, TimelineEntry};
 use rialto_model::live::LiveEvent;
 use rialto_model::{Position, TenantId};
-use rialto_store::{Store, StoreError};
+use rialto_store::{Loaded, StepWrite, Store, StoreError, Wanted};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -26,14 +27,16 @@ use crate::error::EngineError;
 use crate::faults::{Faults, Point};
 use crate::lane::{Dispatcher, Ready, Witness};
 use crate::live::Live;
+use crate::people::People;
 use crate::status::{Counters, count};
-use crate::step::{Decided, Incoming, Step, read, wanted};
+use crate::step::{Decided, Fresh, Incoming, Step, read, wanted};
 use crate::turns::Turn;
+use ahead::{Ahead, Plan};
 use owned::{Owned, State};
 use poison::Sick;
 
 /// The most events of a step.
-const MAX_EVENTS: usize = 1_000;
+const MAX_EVENTS: usize = 4_000;
 /// A tenant that was processed a moment ago waits this long for more events to come, unless many have: a step of
 /// few events costs nearly as much as one of many. Who has few events at all never waits.
 const COMPANY: Duration = Duration::from_millis(10);
@@ -68,6 +71,8 @@ pub(crate) struct Processor {
     /// Bytes of persons in memory, over all tenants, and how many there may be.
     pub(crate) cached: AtomicUsize,
     pub(crate) cache_bytes: usize,
+    /// Bytes of events that are read ahead, over all tenants.
+    pub(crate) ahead: Arc<AtomicUsize>,
 }
 
 impl Processor {
@@ -78,12 +83,13 @@ impl Processor {
     pub(crate) async fn step(&self, tenant: TenantId, bytes: usize) -> Result<Stepped, EngineError> {
         let owned = self.owned(tenant);
         let mut state = owned.state.lock().await;
-        let cached = state.people.bytes();
         let result = loop {
             match self.try_step(&owned, &mut state, bytes).await {
                 Err(Trouble::Sick(sick)) => {
                     state.reset();
-                    poison::isolate(&mut state, sick, tenant);
+                    if let Err(error) = poison::isolate(&mut state, sick, tenant) {
+                        break Err(error);
+                    }
                 }
                 Err(Trouble::Engine(error)) => {
                     state.reset();
@@ -92,13 +98,11 @@ impl Processor {
                 Ok(stepped) => break Ok(stepped),
             }
         };
-        let now_cached = state.people.bytes();
+        self.account(&owned, state.people.bytes());
         if result.as_ref().is_ok_and(|stepped| stepped.events > 0) {
             owned.stepped(state.position);
         }
         drop(state);
-        self.cached.fetch_add(now_cached, Ordering::Relaxed);
-        self.cached.fetch_sub(cached, Ordering::Relaxed);
         self.make_room(&owned);
         count(if result.is_ok() { &self.counters.steps } else { &self.counters.failed_steps }, 1);
         result
@@ -114,33 +118,59 @@ impl Processor {
         let tenant = owned.scope.tenant_id();
         let from = self.look(owned, state).await?;
         let Some(config) = state.config.clone() else { return Ok(Stepped { events: 0, cost: 0, to: from }) };
-        let entries = self.log.read(tenant, from, state.most, bytes).await.map_err(EngineError::from)?;
-        if entries.is_empty() {
+        let ahead = state.ahead.take().filter(|ahead| state.refuse.is_empty() && ahead.fits(from, &config));
+        let (incoming, cost, known) = match ahead {
+            Some(Ahead { incoming, cost, wanted, loaded, .. }) => {
+                (incoming, cost, loaded.map(|loaded| (wanted, loaded)))
+            }
+            None => {
+                let entries = self.log.read(tenant, from, state.most, bytes).await.map_err(EngineError::from)?;
+                let (incoming, cost) = read_all(entries, &config, |position| state.refuse.get(&position).cloned());
+                (incoming, cost, None)
+            }
+        };
+        if incoming.is_empty() {
             self.relay(owned, state).await?;
             return Ok(Stepped { events: 0, cost: 0, to: from });
         }
-        let cost = entries.iter().map(|entry| entry.body.len() + 256).sum();
-        let incoming: Vec<Incoming> = entries
-            .into_iter()
-            .map(|entry| {
-                let refuse = state.refuse.get(&entry.position).cloned();
-                read(entry, &config, refuse)
-            })
-            .collect();
+        if let Some(first) = incoming.first().filter(|first| first.position > from + 1) {
+            self.missed(tenant, from, first.position).await;
+        }
         let events = incoming.len();
-        let decided = self.decide(owned, state, &config, from, incoming).await?;
+        let mut decided = self.decide(owned, state, &config, from, incoming, known).await?;
         let to = decided.write.to;
         let merging = match decided.write.absorbed.is_empty() {
             true => None,
             false => Some(self.dispatcher.merging(tenant).await),
         };
-        self.commit(owned, state, &decided).await?;
+        let plan = Plan {
+            scope: &owned.scope,
+            config: &config,
+            after: to,
+            most: state.most,
+            bytes,
+            ask: decided.write.absorbed.is_empty(),
+        };
+        let look_ahead =
+            async { if state.refuse.is_empty() { self.look_ahead(plan, &state.people).await } else { None } };
+        let (committed, ahead) = tokio::join!(self.commit(owned, &decided), look_ahead);
+        committed?;
+        self.committed(state, &decided);
+        state.before = if ahead.is_some() { std::mem::take(&mut decided.fresh) } else { Fresh::new() };
+        state.ahead = ahead;
         state.recovered(to, MAX_EVENTS);
         self.tell(tenant, &decided);
         self.feed(tenant, decided);
         drop(merging);
         self.relay(owned, state).await?;
         Ok(Stepped { events, cost, to })
+    }
+
+    /// Says so when events were trimmed that nobody had processed. Those that were erased are missing by right.
+    async fn missed(&self, tenant: TenantId, from: Position, next: Position) {
+        if self.log.oldest(tenant).await.is_ok_and(|oldest| oldest > from + 1) {
+            tracing::error!(%tenant, from, next, "events left the log before they were processed");
+        }
     }
 
     /// Where the tenant stands, with its configuration as it is now.
@@ -168,9 +198,24 @@ impl Processor {
         config: &Config,
         from: Position,
         incoming: Vec<Incoming>,
+        known: Option<(Wanted, Loaded)>,
     ) -> Result<Decided, Trouble> {
-        let wanted = wanted(&incoming, &state.people);
-        let mut loaded = owned.scope.load(&wanted).await.map_err(|error| sick_or(error, &incoming))?;
+        let (wanted, mut loaded) = match known {
+            Some((wanted, mut loaded)) => {
+                // Whoever was in memory then may have had to make room since.
+                let missing = missing(&incoming, &state.people, &wanted);
+                if !(missing.identifiers.is_empty() && missing.profile_ids.is_empty()) {
+                    let more = owned.scope.load(&missing).await.map_err(|error| sick_or(error, &incoming))?;
+                    loaded.profiles.extend(more.profiles);
+                }
+                (wanted, loaded)
+            }
+            None => {
+                let wanted = wanted(&incoming, &state.people);
+                let loaded = owned.scope.load(&wanted).await.map_err(|error| sick_or(error, &incoming))?;
+                (wanted, loaded)
+            }
+        };
         let asked = wanted.profile_ids.iter();
         let aliases = asked.filter_map(|id| loaded.profiles.get(id).map(|profile| (*id, profile.id))).collect();
         let repeats = repeats::repeats(&owned.scope, &incoming, &loaded.seen, wanted.dedupe_since).await;
@@ -183,22 +228,21 @@ impl Processor {
             config,
             people: &mut state.people,
             repeats,
+            before: std::mem::take(&mut state.before),
             aliases,
             now: self.clock.now(),
         };
         Ok(step.decide(from, incoming))
     }
 
-    async fn commit(&self, owned: &Owned, state: &mut State, decided: &Decided) -> Result<(), Trouble> {
+    async fn commit(&self, owned: &Owned, decided: &Decided) -> Result<(), Trouble> {
         self.faults.reach(Point::BeforeCommitStep).map_err(EngineError::from)?;
         let written = owned.scope.commit_step(&decided.write).await;
-        written.map_err(|error| match error {
-            StoreError::Poison { message_id, reason } => {
-                Trouble::Sick(Sick::of_rows(&decided.write, message_id, reason))
-            }
-            other => Trouble::Engine(other.into()),
-        })?;
-        self.faults.reach(Point::AfterCommitStep).map_err(EngineError::from)?;
+        written.map_err(|error| unwritten(error, &decided.write))?;
+        Ok(self.faults.reach(Point::AfterCommitStep).map_err(EngineError::from)?)
+    }
+
+    fn committed(&self, state: &mut State, decided: &Decided) {
         state.position = Some(decided.write.to);
         state.outbox |= !decided.write.outbox.is_empty();
         state.people.committed(self.cache_bytes / 8);
@@ -206,7 +250,6 @@ impl Processor {
         count(&self.counters.duplicates, decided.duplicates);
         count(&self.counters.refused, decided.refused);
         count(&self.counters.merges, decided.write.merges.len() as u64);
-        Ok(())
     }
 
     fn feed(&self, tenant: TenantId, decided: Decided) {
@@ -258,6 +301,29 @@ impl Processor {
     }
 }
 
+/// Reads entries by a tenant's rules, and says what they cost.
+fn read_all(
+    entries: Vec<Entry>,
+    config: &Config,
+    refuse: impl Fn(Position) -> Option<(String, bool)>,
+) -> (Vec<Incoming>, usize) {
+    let cost = entries.iter().map(|entry| entry.body.len() + 256).sum();
+    let read = |entry: Entry| {
+        let refuse = refuse(entry.position);
+        read(entry, config, refuse)
+    };
+    (entries.into_iter().map(read).collect(), cost)
+}
+
+/// What has to be known of these and neither is nor was asked for.
+fn missing(incoming: &[Incoming], people: &People, asked: &Wanted) -> Wanted {
+    let mut missing = wanted(incoming, people);
+    missing.message_ids = Vec::new();
+    missing.identifiers.retain(|identifier| asked.identifiers.binary_search(identifier).is_err());
+    missing.profile_ids.retain(|id| !asked.profile_ids.contains(id));
+    missing
+}
+
 /// How long to wait when `waiting` events wait and the last step ended `rested` ago.
 fn company(waiting: u64, rested: Duration) -> Duration {
     if waiting >= ENOUGH { Duration::ZERO } else { COMPANY.saturating_sub(rested) }
@@ -276,6 +342,18 @@ impl From<EngineError> for Trouble {
     }
 }
 
+/// A step that is at odds with itself, or that the database refuses, is some event's doing as well: without that one
+/// the tenant goes on.
+fn unwritten(error: StoreError, write: &StepWrite) -> Trouble {
+    match error {
+        StoreError::Poison { message_id, reason } => Trouble::Sick(Sick::of_rows(write, message_id, reason)),
+        StoreError::Invalid { .. } | StoreError::Refused(_) => {
+            Trouble::Sick(Sick::of_rows(write, None, error.to_string()))
+        }
+        other => Trouble::Engine(other.into()),
+    }
+}
+
 fn sick_or(error: StoreError, incoming: &[Incoming]) -> Trouble {
     match error {
         StoreError::Poison { message_id, reason } => {
@@ -290,6 +368,13 @@ fn sick_or(error: StoreError, incoming: &[Incoming]) -> Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_at_odds_with_itself_is_searched_for_the_event_at_fault() {
+        let error = StoreError::Invalid { field: "outbox", message: "two rows have one key".to_owned() };
+        assert!(matches!(unwritten(error, &StepWrite::default()), Trouble::Sick(_)));
+        assert!(matches!(unwritten(StoreError::Fenced, &StepWrite::default()), Trouble::Engine(_)));
+    }
 
     #[test]
     fn only_who_was_just_processed_and_has_little_waits_for_company() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use lru::LruCache;
@@ -11,15 +11,19 @@ use parking_lot::Mutex;
 use rialto_model::{Position, TenantId};
 use rialto_store::TenantScope;
 
+use super::ahead::Ahead;
 use super::{MAX_EVENTS, MAX_OWNED, Processor};
 use crate::config::Config;
 use crate::people::People;
+use crate::step::Fresh;
 
 /// A tenant at hand.
 pub(crate) struct Owned {
     pub(super) scope: TenantScope,
     /// One step at a time.
     pub(super) state: tokio::sync::Mutex<State>,
+    /// How many bytes of its persons are on the common account.
+    accounted: AtomicUsize,
     /// When the last step that had events ended, and where.
     last: Mutex<Option<(Instant, Position)>>,
 }
@@ -46,10 +50,14 @@ pub(super) struct State {
     pub(super) refuse: BTreeMap<Position, (String, bool)>,
     /// Whether something may wait in the outbox.
     pub(super) outbox: bool,
+    /// What comes next, read while the last step was being written,
+    pub(super) ahead: Option<Ahead>,
+    /// and what that step found new, which the store did not know yet.
+    pub(super) before: Fresh,
 }
 
 impl State {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             position: None,
             config: None,
@@ -57,6 +65,8 @@ impl State {
             most: MAX_EVENTS,
             refuse: BTreeMap::new(),
             outbox: true,
+            ahead: None,
+            before: Fresh::new(),
         }
     }
 
@@ -65,6 +75,8 @@ impl State {
         self.position = None;
         self.people = People::default();
         self.outbox = true;
+        self.ahead = None;
+        self.before = Fresh::new();
     }
 
     /// A step went through up to `to`: the next may be larger again.
@@ -88,7 +100,12 @@ impl Processor {
             return Arc::clone(owned);
         }
         let scope = self.store.lease(tenant);
-        let owned = Arc::new(Owned { scope, state: tokio::sync::Mutex::new(State::new()), last: Mutex::default() });
+        let owned = Arc::new(Owned {
+            scope,
+            state: tokio::sync::Mutex::new(State::new()),
+            accounted: AtomicUsize::new(0),
+            last: Mutex::default(),
+        });
         if let Some((_, gone)) = tenants.push(tenant, Arc::clone(&owned)) {
             self.let_go(&gone);
         }
@@ -119,10 +136,20 @@ impl Processor {
         }
     }
 
-    /// Takes a tenant's persons off the account. One that is in the middle of a step settles its own.
+    /// Puts what a tenant's persons take on the account, unless it fell off the shelf meanwhile.
+    pub(super) fn account(&self, owned: &Arc<Owned>, bytes: usize) {
+        let tenants = self.tenants.lock();
+        if tenants.peek(&owned.scope.tenant_id()).is_some_and(|kept| Arc::ptr_eq(kept, owned)) {
+            let before = owned.accounted.swap(bytes, Ordering::Relaxed);
+            self.cached.fetch_add(bytes, Ordering::Relaxed);
+            self.cached.fetch_sub(before, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a tenant's persons off the account. One that is in the middle of a step lets go of them at its end.
     fn let_go(&self, gone: &Owned) {
+        self.cached.fetch_sub(gone.accounted.swap(0, Ordering::Relaxed), Ordering::Relaxed);
         if let Ok(mut state) = gone.state.try_lock() {
-            self.cached.fetch_sub(state.people.bytes(), Ordering::Relaxed);
             state.reset();
         }
     }

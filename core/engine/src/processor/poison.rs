@@ -2,9 +2,10 @@
 //! alone, with the reason in its timeline row.
 
 use rialto_model::{Position, TenantId};
-use rialto_store::StepWrite;
+use rialto_store::{StepWrite, StoreError};
 
 use super::owned::State;
+use crate::error::EngineError;
 
 /// A step that failed for one of its events.
 pub(super) struct Sick {
@@ -35,18 +36,46 @@ impl Sick {
 
 /// Makes the next try smaller, or leaves the event out that is at fault. Every call brings the end nearer: a step of
 /// one event refuses it, and if even the row that says so cannot be stored, a bare one takes its place.
-pub(super) fn isolate(state: &mut State, sick: Sick, tenant: TenantId) {
+///
+/// # Errors
+/// [`StoreError::Poison`] when not even that can be stored: then it is not the event that is at fault.
+pub(super) fn isolate(state: &mut State, sick: Sick, tenant: TenantId) -> Result<(), EngineError> {
     let at_fault = match (sick.at_fault.as_slice(), sick.positions.as_slice()) {
         ([], [only]) => vec![*only],
         ([], several) => {
             state.most = (several.len() / 2).max(1);
-            return;
+            return Ok(());
         }
         (named, _) => named.to_vec(),
     };
     for position in at_fault {
+        let before = state.refuse.get(&position).map(|(_, bare)| *bare);
+        if before == Some(true) {
+            state.refuse.clear();
+            return Err(StoreError::Poison { message_id: None, reason: sick.reason }.into());
+        }
         tracing::warn!(%tenant, position, reason = %sick.reason, "an event cannot be stored and is refused");
-        let bare = state.refuse.contains_key(&position);
-        state.refuse.insert(position, (sick.reason.clone(), bare));
+        state.refuse.insert(position, (sick.reason.clone(), before.is_some()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_even_be_refused_is_not_tried_for_ever() {
+        let mut state = State::new();
+        let tenant = TenantId::from_parts(1, &[1; 10]);
+        let mut fail = |positions: &[Position]| {
+            let events = positions.iter().map(|position| (*position, None));
+            let done = isolate(&mut state, Sick::new(events, None, "no".to_owned()), tenant);
+            (done.is_ok(), state.most, state.refuse.get(&7).map(|(_, bare)| *bare))
+        };
+        assert_eq!(fail(&[7, 8, 9]), (true, 1, None), "halved");
+        assert_eq!(fail(&[7]), (true, 1, Some(false)), "refused");
+        assert_eq!(fail(&[7]), (true, 1, Some(true)), "refused by a bare row");
+        assert_eq!(fail(&[7]), (false, 1, None), "given up, and nothing is held against the event");
     }
 }

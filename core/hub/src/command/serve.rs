@@ -2,21 +2,22 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::command::{CommandError, runtime};
+use crate::command::{CommandError, patient_runtime, runtime};
 use crate::config::Config;
-use crate::hub::{Hub, RunningHub};
+use crate::hub::{Hub, HubError, RunningHub};
 use crate::telemetry;
 
 pub(super) fn run(config: Config) -> Result<(), CommandError> {
     telemetry::init(&config.telemetry)?;
-    let runtime = runtime()?;
+    let (runtime, patient) = (runtime()?, patient_runtime()?);
     let outcome = runtime.block_on(async {
         // Listened to from the start, so that a signal during a long start is not lost.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let development = config.development;
+        let starting = patient.spawn(Hub::start_behind(config, tokio::runtime::Handle::current()));
         let hub = tokio::select! {
-            started = Hub::start(config) => started?,
+            started = starting => started.map_err(HubError::from)??,
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
         };
@@ -33,6 +34,7 @@ pub(super) fn run(config: Config) -> Result<(), CommandError> {
         Ok(())
     });
     // A plugin that still runs must not keep the process: everything that lasts is closed.
+    patient.shutdown_background();
     runtime.shutdown_background();
     outcome
 }
