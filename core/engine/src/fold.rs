@@ -1,9 +1,12 @@
 //! Traits: the last writer by event time wins, per trait; a late event never overwrites a newer value.
 
-use rialto_model::profile::{MAX_TRAITS, Profile, Provenance, TraitValue};
+mod size;
+
+use rialto_model::profile::{Profile, Provenance, TraitValue};
 use serde_json::{Map, Value};
 
 use crate::merge::written;
+pub(crate) use size::Size;
 
 /// What was not folded.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -14,33 +17,33 @@ pub(crate) struct Left {
     pub(crate) dropped: Vec<String>,
 }
 
-/// Folds an event's traits into a profile. Null deletes a trait and leaves a mark, so that a late event does not
-/// bring an older value back; an empty text is a value. Of two events of one moment the later in the stream wins.
-pub(crate) fn fold(profile: &mut Profile, traits: Map<String, Value>, provenance: &Provenance) -> Left {
+/// Folds an event's traits into a profile of this size. Null deletes a trait and leaves a mark, so that a late event
+/// does not bring an older value back; an empty text is a value. Of two events of one moment the later in the stream
+/// wins.
+pub(crate) fn fold(
+    profile: &mut Profile,
+    size: &mut Size,
+    traits: Map<String, Value>,
+    provenance: &Provenance,
+) -> Left {
     let mut left = Left::default();
     for (name, value) in traits {
         if written(profile, &name).is_some_and(|last| last.at > provenance.at) {
             left.stale.push(name);
         } else if value.is_null() {
-            profile.traits.remove(&name);
-            profile.deleted_traits.insert(name, provenance.clone());
-        } else if profile.traits.len() >= MAX_TRAITS && !profile.traits.contains_key(&name) {
+            size.mark(profile, name, provenance.clone());
+        } else if !size.put(profile, &name, || TraitValue { value, provenance: provenance.clone() }) {
             left.dropped.push(name);
-        } else {
-            profile.deleted_traits.remove(&name);
-            profile.traits.insert(name, TraitValue { value, provenance: provenance.clone() });
         }
     }
-    while profile.deleted_traits.len() > MAX_TRAITS {
-        let oldest = profile.deleted_traits.iter().min_by_key(|(_, mark)| mark.at).map(|(name, _)| name.clone());
-        oldest.and_then(|name| profile.deleted_traits.remove(&name));
-    }
+    size.let_marks_go(profile);
     left
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rialto_model::profile::{MAX_TRAIT_BYTES, MAX_TRAITS};
     use rialto_model::{ProfileId, SourceId, Timestamp};
     use serde_json::json;
 
@@ -57,7 +60,10 @@ mod tests {
 
     fn put(profile: &mut Profile, at: i64, traits: Value) -> Left {
         let Value::Object(traits) = traits else { panic!("traits are an object") };
-        fold(profile, traits, &by(at))
+        let mut size = Size::of(profile);
+        let left = fold(profile, &mut size, traits, &by(at));
+        assert_eq!(size, Size::of(profile), "the size is kept up");
+        left
     }
 
     fn values(profile: &Profile) -> Value {
@@ -104,6 +110,25 @@ mod tests {
         }
         assert_eq!(put(&mut profile, 2, json!({"t0": "new", "more": 1})).dropped, ["more"]);
         assert_eq!((profile.traits.len(), &profile.traits["t0"].value), (MAX_TRAITS, &json!("new")));
+    }
+
+    #[test]
+    fn traits_are_bounded_in_bytes_and_a_smaller_value_always_fits() {
+        let mut profile = nobody();
+        let large = "x".repeat(30_000);
+        let dropped: Vec<String> =
+            (0..20).flat_map(|n| put(&mut profile, 1, json!({ format!("t{n:02}"): large })).dropped).collect();
+        assert_eq!((profile.traits.len(), dropped.len(), dropped[0].as_str()), (8, 12, "t08"));
+        let json = serde_json::to_vec(&profile.traits).expect("JSON").len();
+        assert!(json <= MAX_TRAIT_BYTES && json > MAX_TRAIT_BYTES - 30_000, "{json}");
+        assert_eq!(put(&mut profile, 2, json!({"t00": format!("{large}{large}")})).dropped, ["t00"]);
+        assert_eq!(profile.traits["t00"].provenance, by(1), "what does not fit leaves what was there");
+        assert!(put(&mut profile, 2, json!({"t00": 1, "t01": null})).dropped.is_empty());
+        assert!(put(&mut profile, 3, json!({"more": large})).dropped.is_empty(), "there is room again");
+        for n in 0..20 {
+            put(&mut profile, 4, json!({ format!("{large}{n}"): null }));
+        }
+        assert!(serde_json::to_vec(&profile.deleted_traits).expect("JSON").len() <= MAX_TRAIT_BYTES);
     }
 
     #[test]

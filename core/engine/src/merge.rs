@@ -1,11 +1,17 @@
 //! One of two: the older profile takes in what the other had, and a journal keeps both as they were.
 
+use std::cmp::Reverse;
+
 use rialto_model::identifier::Identifier;
-use rialto_model::profile::{HeldIdentifier, MAX_TRAITS, Merge, Profile, Provenance};
+use rialto_model::profile::{HeldIdentifier, Merge, Profile, Provenance};
 use rialto_model::{MergeId, ProfileId};
 
+use crate::fold::Size;
 use crate::people::People;
 use crate::resolve::Occasion;
+
+/// The most traits that a decision names as left out by a merge.
+const MAX_LEFT_OUT: usize = 100;
 
 /// Merges `absorbed` into `survivor`, both of them in memory, and journals it. `None` if one of them is not.
 pub(crate) fn merge(
@@ -38,25 +44,26 @@ pub(crate) fn merge(
 }
 
 /// Identifiers of both; of each trait the value that was written last by event time, the survivor's where both
-/// were written at the same moment.
+/// were written at the same moment. Where there is no room for all, the survivor's stay and of the other's the newest
+/// come.
 fn take_in(one: &mut Profile, other: &Profile) {
     for held in &other.identifiers {
         hold(one, held);
     }
-    for (name, theirs) in &other.traits {
-        if newer(&theirs.provenance, written(one, name)) {
-            if one.traits.len() < MAX_TRAITS || one.traits.contains_key(name) {
-                one.traits.insert(name.clone(), theirs.clone());
-            }
-            one.deleted_traits.remove(name);
-        }
-    }
+    let mut size = Size::of(one);
     for (name, theirs) in &other.deleted_traits {
         if newer(theirs, written(one, name)) {
-            one.traits.remove(name);
-            one.deleted_traits.insert(name.clone(), theirs.clone());
+            size.mark(one, name.clone(), theirs.clone());
         }
     }
+    let mut traits: Vec<_> = other.traits.iter().collect();
+    traits.sort_by_key(|(_, theirs)| Reverse(theirs.provenance.at));
+    for (name, theirs) in traits {
+        if newer(&theirs.provenance, written(one, name)) {
+            size.put(one, name, || theirs.clone());
+        }
+    }
+    size.let_marks_go(one);
     one.last_seen_at = one.last_seen_at.max(other.last_seen_at);
     one.merges += other.merges + 1;
     one.events += other.events;
@@ -76,4 +83,18 @@ fn newer(theirs: &Provenance, ours: Option<&Provenance>) -> bool {
 /// Who wrote or deleted a trait last.
 pub(crate) fn written<'p>(profile: &'p Profile, name: &str) -> Option<&'p Provenance> {
     profile.traits.get(name).map(|kept| &kept.provenance).or_else(|| profile.deleted_traits.get(name))
+}
+
+/// The traits that the survivor of these merges had no room for: names that are `short` at most, and not too many.
+pub(crate) fn left_out(merges: &[Merge], survivor: &Profile, short: usize) -> Vec<String> {
+    let theirs = merges.iter().flat_map(|merge| &merge.absorbed_before.traits);
+    let out = theirs.filter(|(name, theirs)| newer(&theirs.provenance, written(survivor, name)));
+    out.take(MAX_LEFT_OUT).map(|(name, _)| name.chars().take(short).collect()).collect()
+}
+
+/// About how many bytes the journal of a merge takes.
+pub(crate) fn image_bytes(merge: &Merge) -> usize {
+    let held = |held: &HeldIdentifier| 100 + held.kind.len() + held.value.len();
+    let one = |profile: &Profile| Size::of(profile).bytes() + profile.identifiers.iter().map(held).sum::<usize>();
+    one(&merge.survivor_before) + one(&merge.absorbed_before)
 }

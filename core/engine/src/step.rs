@@ -1,6 +1,6 @@
 //! One step of the processor, pure: entries of the log and what is known become decisions and what is to be written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +14,8 @@ use rialto_store::{OutboxEvent, StepWrite, Wanted};
 use crate::config::Config;
 use crate::derive::ENGINE_SOURCE;
 use crate::facts::{Facts, facts};
-use crate::fold::fold;
+use crate::fold::{Size, fold};
+use crate::merge::{image_bytes, left_out};
 use crate::notice::notices;
 use crate::people::People;
 use crate::plan::plan;
@@ -22,6 +23,8 @@ use crate::resolve::{Occasion, resolve};
 
 /// How long a message id is remembered.
 pub(crate) const DEDUPE: Duration = Duration::from_secs(24 * 3600);
+/// So many bytes of journal end a step: it holds each merged profile as it was, and all of it is written at once.
+const MAX_IMAGES: usize = 16 << 20;
 /// The longest name in the timeline, in characters.
 const MAX_NAME: usize = 200;
 
@@ -50,6 +53,37 @@ pub(crate) struct Decided {
     pub(crate) bodies: Vec<Bytes>,
     pub(crate) duplicates: u64,
     pub(crate) refused: u64,
+    /// The message ids that were new, with where and when.
+    pub(crate) fresh: Fresh,
+}
+
+/// Message ids with the position and the moment of the event that brought them.
+pub(crate) type Fresh = HashMap<String, (Position, Timestamp)>;
+
+/// What a step gathers on its way.
+#[derive(Default)]
+struct Course {
+    said: Said,
+    /// How large the traits are of those whose traits it changed.
+    sizes: HashMap<ProfileId, Size>,
+    /// Bytes of the journal of its merges.
+    images: usize,
+}
+
+/// What the hub has to say of a step's events, in their order and each once: what was said lately is remembered only
+/// up to a bound, and the outbox cannot hold one id twice.
+#[derive(Default)]
+struct Said {
+    notices: Vec<OutboxEvent>,
+    ids: HashSet<String>,
+}
+
+impl Said {
+    fn add(&mut self, notice: OutboxEvent) {
+        if self.ids.insert(notice.message_id.clone()) {
+            self.notices.push(notice);
+        }
+    }
 }
 
 /// Reads an entry by a tenant's rules. `refuse` says why it is not to be processed, if so.
@@ -97,38 +131,46 @@ pub(crate) struct Step<'s> {
     pub(crate) people: &'s mut People,
     /// Events of which the store has an earlier one, by position, with where that stands.
     pub(crate) repeats: HashMap<Position, Position>,
+    /// What the step before found new, if the store was asked before that was written.
+    pub(crate) before: Fresh,
     /// Ids that lead to others, as far as they were asked for.
     pub(crate) aliases: HashMap<ProfileId, ProfileId>,
     pub(crate) now: Timestamp,
 }
 
 impl Step<'_> {
-    /// Decides. What it does to persons is in `people.changes` and in the result, to be written together.
+    /// Decides, on all of them unless their merges grow too large. What it does to persons is in `people.changes` and
+    /// in the result, to be written together.
     pub(crate) fn decide(mut self, from: Position, incoming: Vec<Incoming>) -> Decided {
-        let to = incoming.last().map_or(from, |last| last.position);
         let mut decided = Decided {
-            write: StepWrite { from, to, now: self.now, ..StepWrite::default() },
+            write: StepWrite { from, to: from, now: self.now, ..StepWrite::default() },
             bodies: Vec::with_capacity(incoming.len()),
             duplicates: 0,
             refused: 0,
+            fresh: Fresh::new(),
         };
-        let (mut fresh, mut said) = (HashMap::new(), BTreeMap::new());
+        let (mut fresh, mut course) = (Fresh::with_capacity(incoming.len()), Course::default());
         for one in incoming {
+            if course.images >= MAX_IMAGES {
+                break;
+            }
+            decided.write.to = one.position;
             let row = match one.read {
                 Err(refused) => {
                     decided.refused += 1;
                     refused_row(one.position, refused)
                 }
                 Ok((event, facts)) => {
-                    self.one(one.position, event, facts, &mut decided.duplicates, &mut fresh, &mut said)
+                    self.one(one.position, event, facts, &mut decided.duplicates, &mut fresh, &mut course)
                 }
             };
             decided.write.timeline.push(row);
             decided.bodies.push(one.body);
         }
         decided.write.outbox =
-            said.into_values().filter(|notice: &OutboxEvent| self.people.says(&notice.message_id)).collect();
+            course.said.notices.into_iter().filter(|notice| self.people.says(&notice.message_id)).collect();
         self.finish(&mut decided.write);
+        decided.fresh = fresh;
         decided
     }
 
@@ -138,11 +180,12 @@ impl Step<'_> {
         event: Event,
         mut facts: Facts,
         duplicates: &mut u64,
-        fresh: &mut HashMap<String, (Position, Timestamp)>,
-        said: &mut BTreeMap<(Position, usize), OutboxEvent>,
+        fresh: &mut Fresh,
+        course: &mut Course,
     ) -> TimelineEntry {
         let within = |(_, at): &&(Position, Timestamp)| event.received_at.before(DEDUPE) <= *at;
-        let here = fresh.get(&event.message_id).filter(within).map(|(position, _)| *position);
+        let earlier = self.before.get(&event.message_id).filter(within);
+        let here = earlier.or_else(|| fresh.get(&event.message_id).filter(within)).map(|(position, _)| *position);
         if let Some(first) = self.repeats.get(&position).copied().or(here) {
             *duplicates += 1;
             let decision = Decision { duplicate_of: Some(first), ..Decision::default() };
@@ -155,12 +198,15 @@ impl Step<'_> {
         let merged_before = self.people.changes.merges.len();
         let (profile, resolution) = resolve(self.people, &mut facts, &self.config.tenant.identity, &occasion);
         let merges = &self.people.changes.merges[merged_before..];
-        for (ordinal, notice) in notices(&occasion, profile, &resolution, merges).into_iter().enumerate() {
-            said.insert((position, ordinal), notice);
-        }
+        notices(&occasion, profile, &resolution, merges).into_iter().for_each(|notice| course.said.add(notice));
         let mut decision = Decision { resolution: Some(resolution), ..Decision::default() };
+        if let Some(survivor) = profile.and_then(|id| self.people.get(id)).filter(|_| !merges.is_empty()) {
+            decision.dropped_traits = left_out(merges, survivor, MAX_NAME);
+            course.images += merges.iter().map(image_bytes).sum::<usize>();
+            course.sizes.remove(&survivor.id);
+        }
         if let Some(id) = profile.filter(|_| event.source_id != ENGINE_SOURCE) {
-            self.fold(id, &event, facts, &mut decision);
+            self.fold(id, &event, facts, &mut decision, course);
         }
         decision.routes = plan(self.config, &event, profile.and_then(|id| self.people.get(id)));
         row(position, event, profile, decision)
@@ -168,25 +214,29 @@ impl Step<'_> {
 
     /// Puts the event on its person. An event cannot have happened after it was received, so a clock that is ahead
     /// does not pin a trait for years.
-    fn fold(&mut self, id: ProfileId, event: &Event, facts: Facts, decision: &mut Decision) {
+    fn fold(&mut self, id: ProfileId, event: &Event, facts: Facts, decision: &mut Decision, course: &mut Course) {
         let Some(profile) = self.people.touch(id) else { return };
         let at = event.timestamp.min(event.received_at);
         let provenance = Provenance { source_id: event.source_id, message_id: event.message_id.clone(), at };
-        let left = fold(profile, facts.traits, &provenance);
+        if !facts.traits.is_empty() {
+            let size = course.sizes.entry(id).or_insert_with(|| Size::of(profile));
+            let left = fold(profile, size, facts.traits, &provenance);
+            decision.stale_traits = left.stale;
+            decision.dropped_traits.extend(left.dropped);
+        }
         profile.events += 1;
         profile.updated_at = event.received_at;
         profile.last_seen_at = if profile.events == 1 { at } else { profile.last_seen_at.max(at) };
-        decision.stale_traits = left.stale;
-        decision.dropped_traits = left.dropped;
     }
 
     fn finish(self, write: &mut StepWrite) {
+        let changes = &mut self.people.changes;
+        write.merges = std::mem::take(&mut changes.merges);
         let changes = &self.people.changes;
         write.absorbed = changes.absorbed.iter().map(|(gone, survivor)| (*gone, *survivor)).collect();
         write.profiles = changes.touched.iter().filter_map(|id| self.people.get(*id).cloned()).collect();
         write.claims =
             changes.claims.iter().map(|(identifier, (id, since))| (identifier.clone(), *id, *since)).collect();
-        write.merges.clone_from(&changes.merges);
     }
 }
 
@@ -222,3 +272,6 @@ fn refused_row(position: Position, refused: Refused) -> TimelineEntry {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,10 @@ use crate::{MergeId, ProfileId, SourceId, Timestamp};
 /// The most traits a profile keeps; more are left in the payload, and the decision says so.
 pub const MAX_TRAITS: usize = 1_000;
 
+/// The most bytes of JSON that a profile's traits make, with where each came from; more are left in the payload, and
+/// the decision says so.
+pub const MAX_TRAIT_BYTES: usize = 256 << 10;
+
 /// One person, as far as the tenant knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Profile {
