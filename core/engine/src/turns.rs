@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 
 /// What a turn is worth, in bytes of events.
 const QUANTUM: i64 = 1 << 20;
+/// What a turn is worth while nobody else is in line: a large step costs half as much an event, and delays nobody.
+const ALONE: i64 = 4 << 20;
 
 /// The tenants that have something to do, in their order.
 #[derive(Debug, Default)]
@@ -31,6 +33,10 @@ struct Seat {
     /// Up to where they are processed, as far as is known.
     done: Position,
     deficit: i64,
+    /// What the turn was worth: who was alone does not pay for it later.
+    worth: i64,
+    /// What was known to wait when the turn was taken.
+    seen: Position,
     running: bool,
     /// Woken for another reason than events.
     again: bool,
@@ -78,21 +84,26 @@ impl Turns {
     fn take(&self) -> Option<Turn> {
         let mut inner = self.inner.lock();
         let tenant = inner.queue.pop_front()?;
+        let alone = inner.queue.is_empty();
         let seat = inner.seats.entry(tenant).or_default();
-        (seat.running, seat.again) = (true, false);
-        seat.deficit = (seat.deficit + QUANTUM).min(QUANTUM);
+        (seat.running, seat.again, seat.seen) = (true, false, seat.head);
+        let worth = if alone { ALONE } else { QUANTUM };
+        seat.worth = worth;
+        seat.deficit = (seat.deficit + worth).min(worth);
         Some(Turn { tenant, bytes: usize::try_from(seat.deficit).unwrap_or(0).max(1), head: seat.head })
     }
 
-    /// A turn is over: it came to `to` and took `bytes`. With `more` false nothing waits beyond `to`, whatever was
-    /// said before.
+    /// A turn is over: it came to `to` and took `bytes`. With `more` false nothing waited beyond `to` when it looked;
+    /// of what came since it cannot know.
     pub(crate) fn done(&self, tenant: TenantId, to: Position, bytes: usize, more: bool) {
         let mut inner = self.inner.lock();
         let Some(seat) = inner.seats.get_mut(&tenant) else { return };
         seat.running = false;
         seat.done = seat.done.max(to);
-        seat.deficit -= i64::try_from(bytes).unwrap_or(QUANTUM);
-        if (more && seat.head > seat.done) || seat.again {
+        let taken = i64::try_from(bytes).unwrap_or(ALONE);
+        seat.deficit = (seat.deficit - taken) * QUANTUM / seat.worth.max(QUANTUM);
+        let waits = seat.head > seat.done && (more || seat.head > seat.seen);
+        if waits || seat.again {
             inner.queue.push_back(tenant);
             drop(inner);
             self.woken.notify_one();
@@ -143,12 +154,31 @@ mod tests {
     async fn who_took_more_than_a_turn_is_worth_has_less_the_next_time() {
         let turns = Turns::default();
         turns.wake(tenant(1), 10);
+        turns.wake(tenant(2), 10);
         let first = turns.next().await;
         assert_eq!(first.bytes, usize::try_from(QUANTUM).expect("fits"));
         turns.done(tenant(1), 1, first.bytes + 100_000, true);
+        assert_eq!(turns.next().await.tenant, tenant(2));
+        turns.done(tenant(2), 1, 1, true);
         assert_eq!(turns.next().await.bytes, first.bytes - 100_000);
         turns.done(tenant(1), 2, 1, true);
         assert_eq!(turns.next().await.bytes, first.bytes, "what is not used is not saved up");
+    }
+
+    #[tokio::test]
+    async fn who_is_alone_may_take_more_and_does_not_pay_for_it_when_others_come() {
+        let turns = Turns::default();
+        turns.wake(tenant(1), 10);
+        let first = turns.next().await;
+        assert_eq!(first.bytes, usize::try_from(ALONE).expect("fits"));
+        turns.wake(tenant(2), 10);
+        turns.wake(tenant(3), 10);
+        turns.done(tenant(1), 1, first.bytes, true);
+        assert_eq!(turns.next().await.tenant, tenant(2));
+        turns.done(tenant(2), 1, 1, true);
+        assert_eq!(turns.next().await.tenant, tenant(3));
+        turns.done(tenant(3), 1, 1, true);
+        assert_eq!(turns.next().await.bytes, usize::try_from(QUANTUM).expect("fits"));
     }
 
     #[tokio::test]
@@ -164,7 +194,10 @@ mod tests {
         turns.wake(tenant(1), 0);
         turns.done(tenant(1), 2, 10, true);
         assert_eq!(turns.next().await.tenant, tenant(1), "woken for another reason");
+        turns.wake(tenant(1), 3);
         turns.done(tenant(1), 2, 0, false);
-        assert!(turns.inner.lock().seats.is_empty());
+        assert_eq!(turns.next().await.head, 3, "came while a turn that had found nothing was running");
+        turns.done(tenant(1), 2, 0, false);
+        assert!(turns.inner.lock().seats.is_empty(), "3 was looked for, and is not there");
     }
 }
