@@ -24,10 +24,17 @@ fn uuid_parts(hash: &blake3::Hash, at: Timestamp) -> (u64, [u8; 10]) {
     (u64::try_from(at.millis()).unwrap_or(0), bytes)
 }
 
-/// The profile that the event at a position creates.
+/// The profile that the event at a position creates. Of one moment's, that of the earlier event sorts first.
 pub(crate) fn profile_id(tenant: TenantId, position: Position, received_at: Timestamp) -> ProfileId {
     let hash = hash("profile", &[tenant.0.as_bytes(), &position.to_le_bytes()]);
-    let (ms, bytes) = uuid_parts(&hash, received_at);
+    let (ms, mut bytes) = uuid_parts(&hash, received_at);
+    // A UUIDv7 leaves four bits of the first byte and six of the third: 42 bits of position are before the hash.
+    let place = position.to_be_bytes();
+    bytes[3..6].copy_from_slice(&place[5..]);
+    let high = (position >> 24) as u32;
+    bytes[0] = (high >> 14) as u8 & 0x0f;
+    bytes[1] = (high >> 6) as u8;
+    bytes[2] = high as u8 & 0x3f;
     ProfileId::from_parts(ms, &bytes)
 }
 
@@ -95,6 +102,10 @@ mod tests {
         assert_eq!(profile_id(tenant, 7, at), profile_id(tenant, 7, at));
         assert_ne!(profile_id(tenant, 7, at), profile_id(tenant, 8, at));
         assert!(profile_id(tenant, 9, at) < profile_id(tenant, 1, Timestamp(at.0 + 1_000)), "older sorts first");
+        for position in [1, 63, 255, 1 << 16, (1 << 24) - 1, (1 << 30) - 1, (1 << 38) - 1, (1 << 42) - 2] {
+            let (one, next) = (profile_id(tenant, position, at), profile_id(tenant, position + 1, at));
+            assert!(one < next, "the event at {position} came first");
+        }
         assert_ne!(notice_id("x", &[b"ab", b"c"]), notice_id("x", &[b"a", b"bc"]));
     }
 }

@@ -31,12 +31,16 @@ impl World {
         (profile.expect("someone"), resolution)
     }
 
-    fn take(&mut self, mut facts: Facts, seconds: u64) -> (Option<ProfileId>, Resolution) {
+    fn take(&mut self, facts: Facts, seconds: u64) -> (Option<ProfileId>, Resolution) {
         self.position += seconds;
-        let tenant = TenantId::from_parts(1, &[1; 10]);
-        let message_id = format!("m{}", self.position);
         let received_at =
             Timestamp::from_millis(1_700_000_000_000).after(std::time::Duration::from_secs(self.position));
+        self.take_at(facts, received_at)
+    }
+
+    fn take_at(&mut self, mut facts: Facts, received_at: Timestamp) -> (Option<ProfileId>, Resolution) {
+        let tenant = TenantId::from_parts(1, &[1; 10]);
+        let message_id = format!("m{}", self.position);
         let occasion = Occasion { tenant, position: self.position, message_id: &message_id, received_at };
         resolve(&mut self.people, &mut facts, &self.rules, &occasion)
     }
@@ -76,6 +80,44 @@ fn none_known_creates_one_known_attaches_several_merge_into_the_oldest() {
     assert_eq!((journal.survivor_id, journal.absorbed_id, &journal.id), (visitor, other, &resolution.merges[0]));
     assert_eq!(journal.survivor_before.identifiers.len(), 1);
     assert_eq!(journal.absorbed_before.identifiers.len(), 2);
+}
+
+#[test]
+fn of_profiles_made_in_one_request_the_first_survives() {
+    let mut world = World::new();
+    for n in 0..20 {
+        let [anonymous, user] = [format!("anonymous_id:a{n}"), format!("user_id:u{n}")];
+        let [visitor, customer, both] = [vec![&anonymous], vec![&user], vec![&user, &anonymous]].map(|carried| {
+            world.position += 1;
+            let identifiers = carried.into_iter().map(|text| identifier(text)).collect();
+            world.take_at(Facts { identifiers, ..Facts::default() }, Timestamp::from_millis(1_700_000_000_000)).0
+        });
+        assert_eq!((both, world.people.get(customer.expect("someone"))), (visitor, None));
+    }
+}
+
+#[test]
+fn what_a_merge_has_no_room_for_is_the_others_and_the_oldest() {
+    let mut world = World::new();
+    let (one, _) = world.event(&["anonymous_id:a1"]);
+    let (two, _) = world.event(&["anonymous_id:a2"]);
+    let source_id = rialto_model::SourceId::from_parts(1, &[1; 10]);
+    for (id, first) in [(one, 0), (two, 5)] {
+        let profile = world.people.touch(id).expect("is there");
+        for n in first..first + 5 {
+            let at = Timestamp::from_millis(n);
+            let provenance = rialto_model::profile::Provenance { source_id, message_id: format!("m{n}"), at };
+            let value = "x".repeat(30_000).into();
+            profile.traits.insert(format!("t{n}"), rialto_model::profile::TraitValue { value, provenance });
+        }
+    }
+    world.event(&["anonymous_id:a1", "anonymous_id:a2"]);
+    let survivor = world.people.get(one).expect("lives on");
+    let kept: Vec<&str> = survivor.traits.keys().map(String::as_str).collect();
+    assert_eq!(kept, ["t0", "t1", "t2", "t3", "t4", "t7", "t8", "t9"]);
+    let merges = &world.people.changes.merges;
+    assert_eq!(crate::merge::left_out(merges, survivor, 200), ["t5", "t6"], "and the decision says so");
+    assert_eq!((merges[0].survivor_before.traits.len(), merges[0].absorbed_before.traits.len()), (5, 5));
 }
 
 #[test]
