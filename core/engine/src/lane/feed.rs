@@ -11,9 +11,9 @@ use rialto_model::decision::TimelineEntry;
 use rialto_model::{Position, ProfileId};
 
 /// The most bytes of events that one tenant's feed keeps.
-const TENANT_BYTES: usize = 8 << 20;
+const TENANT_BYTES: usize = 24 << 20;
 /// The most events that one tenant's feed keeps.
-const TENANT_EVENTS: usize = 4_000;
+const TENANT_EVENTS: usize = 12_000;
 /// What an entry costs beside its body, roughly.
 const ENTRY_COST: usize = 600;
 
@@ -69,6 +69,8 @@ struct Inner {
     head: Position,
     /// Merges since the first kept event, so that one person is one person in the window.
     merged: HashMap<ProfileId, ProfileId>,
+    /// Up to where each of them may still be needed, oldest first.
+    until: VecDeque<(Position, ProfileId)>,
 }
 
 impl Feed {
@@ -89,6 +91,7 @@ impl Feed {
         for (gone, survivor) in absorbed {
             inner.merged.values_mut().filter(|now| *now == gone).for_each(|now| *now = *survivor);
             inner.merged.insert(*gone, *survivor);
+            inner.until.push_back((head, *gone));
         }
         for ready in step {
             let cost = ready.body.len() + ENTRY_COST;
@@ -157,6 +160,12 @@ impl Feed {
         if inner.events.is_empty() {
             inner.events = VecDeque::new();
             inner.merged = HashMap::new();
+            inner.until = VecDeque::new();
+        }
+        // What was decided after a merge names the survivor.
+        let first = inner.events.front().map_or(0, |first| first.entry.position);
+        while let Some((_, gone)) = inner.until.pop_front_if(|(until, _)| *until < first) {
+            inner.merged.remove(&gone);
         }
     }
 
@@ -170,5 +179,47 @@ impl Feed {
 impl Drop for Feed {
     fn drop(&mut self) {
         self.budget.give(self.inner.get_mut().bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rialto_model::decision::Decision;
+    use rialto_model::event::EventType;
+    use rialto_model::{SourceId, Timestamp};
+
+    use super::*;
+
+    fn ready(position: Position) -> Ready {
+        let entry = TimelineEntry {
+            position,
+            message_id: format!("m{position}"),
+            kind: EventType::Track,
+            name: String::new(),
+            source_id: SourceId::from_parts(1, &[1; 10]),
+            profile_id: None,
+            timestamp: Timestamp(0),
+            received_at: Timestamp(0),
+            decision: Decision::default(),
+        };
+        Ready { entry: Arc::new(entry), body: Bytes::from_static(b"{}") }
+    }
+
+    fn person(n: u64) -> ProfileId {
+        ProfileId::from_parts(n, &[1; 10])
+    }
+
+    #[test]
+    fn merges_are_remembered_no_longer_than_the_events_before_them() {
+        let feed = Feed::new(Budget::new(1 << 30));
+        for n in 1..=3 * TENANT_EVENTS as u64 {
+            feed.push(vec![ready(n)], n, &[(person(n), person(0))]);
+        }
+        let known = feed.inner.lock().merged.len();
+        assert_eq!(known, TENANT_EVENTS, "one for each event that is kept");
+        let last = 3 * TENANT_EVENTS as u64;
+        feed.forget(last - 2);
+        assert_eq!(feed.canonical([last - 2, last - 1, last].into_iter().map(person)).len(), 2);
+        assert_eq!(feed.inner.lock().until.len(), 2);
     }
 }
