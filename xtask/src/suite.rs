@@ -89,6 +89,12 @@ fn prepare(phases: &mut Phases) -> Done<Ground> {
 fn command(arguments: &TestArgs, ground: &Ground) -> Command {
     let mut command = cargo();
     command.arg("test").envs(&ground.variables);
+    // One word for all: what CI means is judged in one place.
+    if in_ci() {
+        command.env("CI", "true")
+    } else {
+        command.env_remove("CI")
+    };
     if arguments.package.is_empty() {
         command.arg("--workspace");
     }

@@ -123,7 +123,8 @@ impl Hub {
             serve_options(&config),
             until(stopped.clone()),
         ));
-        let retention = tokio::spawn(retention::keep(Arc::clone(&log), clock, config.retention(), until(stopped)));
+        let retention =
+            tokio::spawn(retention::keep(Arc::clone(&log), store.clone(), clock, config.retention(), until(stopped)));
         let grace = Duration::from_secs(config.shutdown_seconds);
         tracing::info!(%addr, version = VERSION, "ready");
         Ok(RunningHub { addr, operator_token, engine, store, log, plugins, stop, server, retention, grace })

@@ -4,7 +4,7 @@
 //! rialto_log::conformance::run(async |place| open_the_log_kept_under(place).await).await;
 //! ```
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rialto_model::{Position, TenantId, Timestamp};
@@ -29,6 +29,7 @@ pub async fn run(make: impl AsyncFn(&'static str) -> Arc<dyn EventLog>) {
     every_tail_hears_of_growth(&*make("tails").await).await;
     sixty_four_appenders_do_not_mix(make("appenders").await).await;
     trimming_takes_whole_windows_and_no_position(&make).await;
+    trimming_takes_nothing_that_is_still_wanted(&*make("wanted").await).await;
     an_erased_entry_is_gone_and_its_place_stays(&make).await;
     a_dropped_tenant_is_gone_and_the_others_stay(&make).await;
     everything_is_there_after_reopening(&make).await;
@@ -197,8 +198,8 @@ pub async fn trimming_takes_whole_windows_and_no_position(make: &impl AsyncFn(&'
     for at in [0, 10, 20] {
         append(&*log, busy, day(at), &["c", "d"]).await;
     }
-    assert_eq!(log.trim(day(-5)).await.expect("trim"), Trimmed::default(), "nothing is so old");
-    assert_eq!(log.trim(day(10)).await.expect("trim").windows, 1);
+    assert_eq!(trim(&*log, day(-5), &[]).await, Trimmed::default(), "nothing is so old");
+    assert_eq!(trim(&*log, day(10), &[]).await.windows, 1);
     for reopened in [false, true] {
         let log = if reopened {
             log.close().await;
@@ -216,12 +217,28 @@ pub async fn trimming_takes_whole_windows_and_no_position(make: &impl AsyncFn(&'
         assert_eq!(tenants, [(old, 2), (busy, 6)]);
         if reopened {
             assert_eq!(append(&*log, old, day(21), &["e"]).await, 3..=3, "a position was given twice");
-            assert_eq!(log.trim(day(100)).await.expect("trim").windows, 3);
+            assert_eq!(trim(&*log, day(100), &[]).await.windows, 3);
             assert_eq!(append(&*log, busy, day(100), &["f"]).await, 7..=7, "a position was given twice");
             assert_eq!(positions(&read_all(&*log, busy, 0).await), [7]);
             log.close().await;
         }
     }
+}
+
+/// Trimming stops before what is not done with, and a clock that runs ahead while nothing comes takes nothing.
+pub async fn trimming_takes_nothing_that_is_still_wanted(log: &dyn EventLog) {
+    let (done, lagging) = (tenant(1), tenant(2));
+    for at in [0, 10, 20] {
+        append(log, done, day(at), &["a", "b"]).await;
+        append(log, lagging, day(at), &["c", "d"]).await;
+    }
+    assert_eq!(trim(log, day(100), &[(done, 6), (lagging, 0)]).await.windows, 0, "nothing of the one is done");
+    assert_eq!(trim(log, day(100), &[(done, 6), (lagging, 3)]).await.windows, 1, "the second window has one left");
+    assert_eq!((oldest(log, done).await, oldest(log, lagging).await), (3, 3));
+    let kept = 5 * DAY;
+    let ahead = log.trim(day(1_000), kept, &HashMap::from([(done, 6), (lagging, 6)])).await.expect("trim");
+    assert_eq!(ahead.windows, 1, "the newest window is not old, whatever the clock says");
+    assert_eq!(positions(&read_all(log, lagging, 0).await), [5, 6]);
 }
 
 /// Erasing takes single entries out of every way to read, for good, and leaves the rest as it was.
@@ -326,6 +343,10 @@ async fn read_all(log: &dyn EventLog, tenant: TenantId, after: Position) -> Vec<
 
 async fn head(log: &dyn EventLog, tenant: TenantId) -> Position {
     log.head(tenant).await.expect("head")
+}
+
+async fn trim(log: &dyn EventLog, now: Timestamp, done: &[(TenantId, Position)]) -> Trimmed {
+    log.trim(now, Duration::ZERO, &done.iter().copied().collect()).await.expect("trim")
 }
 
 async fn oldest(log: &dyn EventLog, tenant: TenantId) -> Position {

@@ -23,11 +23,12 @@ mod window;
 mod writer;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -281,8 +282,14 @@ impl EventLog for EmbeddedLog {
         Ok(self.shared.streams.heads())
     }
 
-    async fn trim(&self, before: Timestamp) -> Result<Trimmed, LogError> {
-        self.chore(|reply| Chore::Trim { before, reply }).await
+    async fn trim(
+        &self,
+        now: Timestamp,
+        kept: Duration,
+        done: &HashMap<TenantId, Position>,
+    ) -> Result<Trimmed, LogError> {
+        let done = done.clone();
+        self.chore(|reply| Chore::Trim { now, kept, done, reply }).await
     }
 
     async fn erase(&self, tenant: TenantId, positions: &[Position]) -> Result<usize, LogError> {

@@ -1,6 +1,8 @@
 //! The contract: what the hub asks of a log.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -104,11 +106,18 @@ pub trait EventLog: Send + Sync + 'static {
     /// [`LogError::Unavailable`], [`LogError::Closed`].
     async fn tenants(&self) -> Result<Vec<(TenantId, Position)>, LogError>;
 
-    /// Drops the time windows that ended at or before `before`, whole and oldest first.
+    /// Drops the time windows that ended `kept` or longer ago, whole and oldest first, up to the first that holds an
+    /// entry after the position to which its stream is `done` with. A stream that is not named there is done with.
+    /// "Ago" counts from `now`, or from the end of the newest window where the clock says it is later.
     ///
     /// # Errors
     /// [`LogError::Unavailable`], [`LogError::Closed`].
-    async fn trim(&self, before: Timestamp) -> Result<Trimmed, LogError>;
+    async fn trim(
+        &self,
+        now: Timestamp,
+        kept: Duration,
+        done: &HashMap<TenantId, Position>,
+    ) -> Result<Trimmed, LogError>;
 
     /// Removes single entries for good and returns how many there were. Their positions stay taken. When it
     /// returns, the removal is durable and no file of the log holds their bytes any more.

@@ -1,5 +1,6 @@
 //! The ingest contract, rule by rule: every endpoint, every way to give a key, every limit, every answer.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -434,8 +435,13 @@ impl EventLog for Moody {
     async fn tenants(&self) -> Result<Vec<(TenantId, Position)>, LogError> {
         self.inner.tenants().await
     }
-    async fn trim(&self, before: Timestamp) -> Result<Trimmed, LogError> {
-        self.inner.trim(before).await
+    async fn trim(
+        &self,
+        now: Timestamp,
+        kept: Duration,
+        done: &HashMap<TenantId, Position>,
+    ) -> Result<Trimmed, LogError> {
+        self.inner.trim(now, kept, done).await
     }
     async fn erase(&self, tenant: TenantId, positions: &[Position]) -> Result<usize, LogError> {
         self.inner.erase(tenant, positions).await

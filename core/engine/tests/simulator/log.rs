@@ -1,6 +1,8 @@
 //! A log in memory that behaves as a durable one may: an append that failed may have happened all the same.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -128,7 +130,7 @@ impl EventLog for MemoryLog {
         Ok(vec![(self.tenant, self.inner.lock().entries.len() as Position)])
     }
 
-    async fn trim(&self, _: Timestamp) -> Result<Trimmed, LogError> {
+    async fn trim(&self, _: Timestamp, _: Duration, _: &HashMap<TenantId, Position>) -> Result<Trimmed, LogError> {
         Ok(Trimmed::default())
     }
 

@@ -1,6 +1,10 @@
 //! What waits for the one writer, bounded in number and in bytes.
 
-use std::{collections::VecDeque, ops::RangeInclusive, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 use parking_lot::{Condvar, Mutex};
 use rialto_model::{Position, TenantId, Timestamp};
@@ -23,7 +27,7 @@ pub(super) struct Append {
 
 /// What else the writer does, one at a time and between groups.
 pub(super) enum Chore {
-    Trim { before: Timestamp, reply: Reply<Trimmed> },
+    Trim { now: Timestamp, kept: Duration, done: HashMap<TenantId, Position>, reply: Reply<Trimmed> },
     Erase { tenant: TenantId, positions: Vec<Position>, reply: Reply<Erased> },
     Drop { tenant: TenantId, reply: Reply<Erased> },
 }

@@ -1,7 +1,10 @@
 //! What leaves the log: whole windows, single entries, whole streams. This part makes it invisible and durable;
 //! `purge` then makes the bytes go.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use fjall::{Keyspace, PersistMode};
@@ -26,10 +29,21 @@ pub(super) struct Erased {
 const AT_ONCE: usize = 4096;
 
 impl Place {
-    /// Drops the windows that ended at or before `before`.
-    pub(super) fn trim(&mut self, streams: &Streams, before: Timestamp) -> fjall::Result<Trimmed> {
+    /// Drops the windows that ended longer than `kept` ago and hold nothing that is not `done` with. A clock that
+    /// runs ahead of the newest window does not count: nothing came since.
+    pub(super) fn trim(
+        &mut self,
+        streams: &Streams,
+        now: Timestamp,
+        kept: Duration,
+        done: &HashMap<TenantId, Position>,
+    ) -> fjall::Result<Trimmed> {
         let slots: Vec<_> = self.windows.values().map(|window| window.slot).collect();
-        let ended: Vec<&Window> = self.windows.values().take(window::ended(&slots, before)).collect();
+        let Some(newest) = slots.last() else { return Ok(Trimmed::default()) };
+        let before = now.min(newest.end).before(kept);
+        let open = streams.first_open_window(done).unwrap_or(u64::MAX);
+        let ended = self.windows.values().take(window::ended(&slots, before));
+        let ended: Vec<&Window> = ended.take_while(|window| window.number < open).collect();
         let Some(floor) = ended.last().map(|window| window.number) else { return Ok(Trimmed::default()) };
         let trimmed =
             Trimmed { windows: ended.len(), bytes: ended.iter().map(|window| window.keyspace.disk_space()).sum() };

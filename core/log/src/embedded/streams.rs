@@ -130,6 +130,16 @@ impl Streams {
         });
         reaching.collect()
     }
+    /// The oldest window that holds an entry after where its stream is done with.
+    pub(super) fn first_open_window(&self, done: &HashMap<TenantId, Position>) -> Option<u64> {
+        let known = self.0.read();
+        let open = |(tenant, position): (&TenantId, &Position)| {
+            let span = known.streams.get(tenant)?.spans(position.saturating_add(1)).into_iter().next()?;
+            Some(span.window)
+        };
+        done.iter().filter_map(open).min()
+    }
+
 
     /// Lets go of a stream's frames in memory, since what lies on disk has changed.
     pub(super) fn forget_recent(&self, tenant: TenantId) {

@@ -47,12 +47,12 @@ impl Shared {
 
     fn do_chore(&self, chore: Chore) {
         match chore {
-            Chore::Trim { before, reply } => {
-                let done = self.guarded(|| match self.place.write().as_mut() {
-                    Some(place) => place.trim(&self.streams, before),
+            Chore::Trim { now, kept, done, reply } => {
+                let trimmed = self.guarded(|| match self.place.write().as_mut() {
+                    Some(place) => place.trim(&self.streams, now, kept, &done),
                     None => Err(fjall::Error::Poisoned),
                 });
-                self.settle(reply, done);
+                self.settle(reply, trimmed);
             }
             Chore::Erase { tenant, positions, reply } => {
                 let _reading = self.readers.read();

@@ -90,3 +90,18 @@ fn a_failed_build_is_a_failure() {
     assert_eq!(report.failed(), 1);
     assert!(report.verdict(false).is_err());
 }
+
+#[test]
+fn a_child_is_passed_over_by_its_name_alone() {
+    let results = |name: &str| {
+        format!(
+            "     Running tests/it/main.rs (target/debug/deps/it-0)\n\nrunning 2 tests\ntest {name} ... ignored, started by \
+             others\ntest kill ... ok\n\ntest result: ok. 1 passed; 0 failed; 1 ignored; 0 measured;\n"
+        )
+    };
+    let (report, _) = read(&results("clients::child"), true);
+    assert_eq!((report.passed(), report.skipped()), (1, 0));
+    let (report, _) = read(&results("clients::other"), true);
+    assert_eq!((report.passed(), report.skipped()), (1, 1));
+    assert!(report.verdict(true).is_err(), "in CI nothing is skipped");
+}
