@@ -52,6 +52,9 @@ use crate::{Entry, EventLog, Health, LogError, Tail, Tails, Trimmed};
 /// What an entry costs beside its body while it waits, in bytes.
 const OVERHEAD: usize = 64;
 
+/// How often a read looks again whose entries were trimmed or dropped under its eyes.
+const LOOKS: usize = 3;
+
 /// What the writer's thread and the callers share.
 struct Shared {
     folder: PathBuf,
@@ -226,7 +229,7 @@ impl EventLog for EmbeddedLog {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<Entry>, LogError> {
-        loop {
+        for _ in 0..LOOKS {
             self.check_open()?;
             match self.shared.streams.read(tenant, after, limit, max_bytes) {
                 Answer::Here(entries) => return Ok(entries),
@@ -239,10 +242,11 @@ impl EventLog for EmbeddedLog {
                 }
             }
         }
+        Err(lost_from_sight())
     }
 
     async fn get_many(&self, tenant: TenantId, positions: &[Position]) -> Result<Vec<Entry>, LogError> {
-        loop {
+        for _ in 0..LOOKS {
             self.check_open()?;
             let near: Vec<_> = positions.iter().map(|p| (*p, self.shared.streams.get(tenant, *p))).collect();
             let far: Vec<_> = near.iter().filter(|(_, found)| found.is_none()).map(|(p, _)| *p).collect();
@@ -261,6 +265,7 @@ impl EventLog for EmbeddedLog {
             });
             return Ok(in_order.collect());
         }
+        Err(lost_from_sight())
     }
 
     async fn head(&self, tenant: TenantId) -> Result<Position, LogError> {
@@ -331,6 +336,11 @@ impl Drop for EmbeddedLog {
     }
 }
 
+/// What was to be read is not where it is said to lie, however often that is asked.
+fn lost_from_sight() -> LogError {
+    LogError::Unavailable { reason: "windows of the log went while they were being read".into(), source: None }
+}
+
 /// Runs what waits for the disk where it may.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
@@ -339,3 +349,7 @@ async fn blocking<T: Send + 'static>(
         .await
         .unwrap_or_else(|error| Err(LogError::unavailable("reading the log ended early", error)))
 }
+
+#[cfg(test)]
+#[path = "embedded/tests/heal.rs"]
+mod tests;

@@ -62,7 +62,7 @@ impl Shared {
         }
     }
 
-    fn heal(&self) -> Result<(), LogError> {
+    pub(super) fn heal(&self) -> Result<(), LogError> {
         self.probe().map_err(|error| LogError::unavailable("storage takes no writes", error))?;
         let busy = || LogError::Unavailable { reason: "an erasure still uses the storage".into(), source: None };
         let _no_purge = self.purging.try_lock().ok_or_else(busy)?;
@@ -78,6 +78,7 @@ impl Shared {
                 return Err(LogError::Damaged { file: engine_folder(&self.folder), offset: 0, reason });
             }
         }
+        self.streams.adopt(found);
         let marked = place.insert(opened).mark();
         marked.map_err(|error| LogError::unavailable(describe(&error), error))
     }

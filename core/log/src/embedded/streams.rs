@@ -88,6 +88,17 @@ impl Streams {
         self.0.read().streams.iter().map(|(tenant, stream)| (*tenant, stream.head)).collect()
     }
 
+    /// Takes over where the streams lie from what was found on disk: a chore that failed may have happened all the
+    /// same. Their heads are known to agree.
+    pub(super) fn adopt(&self, mut found: HashMap<TenantId, Stream>) {
+        for (tenant, stream) in &mut self.0.write().streams {
+            let there = found.remove(tenant).unwrap_or_default();
+            (stream.segments, stream.dropped) = (there.segments, there.dropped);
+            // Of what lies in memory something may have been erased.
+            stream.recent.clear();
+        }
+    }
+
     /// Makes a committed group visible. `segments` are those that it opened.
     pub(super) fn publish(&self, frames: Vec<Frame>, segments: &[(TenantId, Segment)]) {
         let mut known = self.0.write();
@@ -119,6 +130,16 @@ impl Streams {
         }
     }
 
+    /// The oldest window that holds an entry after where its stream is done with.
+    pub(super) fn first_open_window(&self, done: &HashMap<TenantId, Position>) -> Option<u64> {
+        let known = self.0.read();
+        let open = |(tenant, position): (&TenantId, &Position)| {
+            let span = known.streams.get(tenant)?.spans(position.saturating_add(1)).into_iter().next()?;
+            Some(span.window)
+        };
+        done.iter().filter_map(open).min()
+    }
+
     /// Every stream that reaches into the windows up to `floor`: the segments that go, and the head of a stream of
     /// which nothing stays.
     pub(super) fn in_windows(&self, floor: u64) -> Vec<(TenantId, Vec<Segment>, Option<Position>)> {
@@ -130,16 +151,6 @@ impl Streams {
         });
         reaching.collect()
     }
-    /// The oldest window that holds an entry after where its stream is done with.
-    pub(super) fn first_open_window(&self, done: &HashMap<TenantId, Position>) -> Option<u64> {
-        let known = self.0.read();
-        let open = |(tenant, position): (&TenantId, &Position)| {
-            let span = known.streams.get(tenant)?.spans(position.saturating_add(1)).into_iter().next()?;
-            Some(span.window)
-        };
-        done.iter().filter_map(open).min()
-    }
-
 
     /// Lets go of a stream's frames in memory, since what lies on disk has changed.
     pub(super) fn forget_recent(&self, tenant: TenantId) {
