@@ -25,23 +25,8 @@ const HEADER_BYTES: usize = 16 << 10;
 const REPLY_BYTES: usize = 16 << 20;
 /// Every reply may have that much, however many there are.
 const LEAST_REPLY: usize = 8 << 10;
-/// Only the hub, or a slot, sets these.
-const HUB_ONLY: [&str; 14] = [
-    "authorization",
-    "cookie",
-    "host",
-    "connection",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "content-length",
-    "accept-encoding",
-    "expect",
-    "webhook-timestamp",
-    "webhook-signature",
-];
+/// What only the hub, or a slot, sets; the SDK goes by the same list.
+const HUB_ONLY: &str = include_str!("../../../sdk/wit/hub-headers.txt");
 
 /// What came back for a request, and what it means.
 pub(crate) struct Answer {
@@ -177,6 +162,11 @@ fn sound_method(method: &str) -> Result<Method, EgressError> {
     }
 }
 
+/// `name` is in lower case.
+fn is_hub_only(name: &str) -> bool {
+    HUB_ONLY.lines().any(|own| own.strip_suffix('*').map_or(name == own, |start| name.starts_with(start)))
+}
+
 /// The connector's headers, without those that are not its own to set.
 fn sound_headers(given: Vec<(String, String)>) -> Result<HeaderMap, EgressError> {
     let refused = |why: String| Err(EgressError::Refused(why));
@@ -189,7 +179,7 @@ fn sound_headers(given: Vec<(String, String)>) -> Result<HeaderMap, EgressError>
         let (Ok(parsed), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value)) else {
             return refused("a header's name or value holds characters that it cannot".into());
         };
-        if HUB_ONLY.contains(&parsed.as_str()) || parsed.as_str().starts_with("proxy-") {
+        if is_hub_only(parsed.as_str()) {
             return refused(format!("the header {parsed} is not a connector's to set; credentials go by auth slots"));
         }
         headers.append(parsed, value);

@@ -45,6 +45,7 @@ pub mod bindings;
 pub mod cx;
 pub mod error;
 pub mod executor;
+pub mod headers;
 mod journal;
 pub mod log;
 pub mod outcome;

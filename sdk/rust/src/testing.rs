@@ -11,7 +11,7 @@ use crate::{
         exports::rialto::plugin::destination::{Item, Job, LastCalls, Step},
         rialto::plugin::types::{Context, Failure, HttpResponse, Outcome, Reply, TransportError},
     },
-    executor,
+    executor, headers,
 };
 
 pub use crate::bindings::rialto::plugin::types::HttpRequest;
@@ -230,11 +230,13 @@ impl Run {
 }
 
 fn inspect(manifest: &Value, request: &HttpRequest) {
-    let only_hub = ["authorization", "cookie", "host", "connection", "content-length", "transfer-encoding"];
-    for (name, _) in &request.headers {
-        let name = name.to_ascii_lowercase();
-        assert!(!only_hub.contains(&name.as_str()) && !name.starts_with("proxy-"), "only the hub may set {name}");
+    for (name, value) in &request.headers {
+        let problem = headers::problem(name, value);
+        assert!(problem.is_none(), "egress_refused: {}", problem.unwrap_or_default());
     }
+    let bytes: usize = request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let few = request.headers.len() <= headers::MAX_HEADERS && bytes <= headers::MAX_HEADER_BYTES;
+    assert!(few, "egress_refused: {} headers of {bytes} bytes", request.headers.len());
     for slot in &request.auth {
         let declared = manifest["auth"].as_array().is_some_and(|slots| slots.iter().any(|s| s["name"] == **slot));
         assert!(declared, "the manifest has no auth slot '{slot}'");

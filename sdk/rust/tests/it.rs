@@ -83,6 +83,11 @@ impl Acme {
     }
 
     #[action]
+    async fn forge(cx: &Cx<Self>, batch: Batch<Raw>) -> Result<Outcomes> {
+        Ok(batch.each(|item| cx.get("https://api.acme.com/").header(item.id(), "x")))
+    }
+
+    #[action]
     async fn hoard(cx: &Cx<Self>, batch: Batch<Raw>) -> Result<Outcomes> {
         cx.get("https://api.acme.com/1").send().await?;
         cx.get("https://api.acme.com/2").send().await?;
@@ -118,6 +123,7 @@ fn the_manifest_says_what_the_attributes_say() {
             { "name": "look_up_and_tell", "description": "Look people up, then tell of them." },
             { "name": "stall", "description": "" },
             { "name": "waver", "description": "" },
+            { "name": "forge", "description": "" },
             { "name": "hoard", "description": "" },
         ],
         "settings": [
@@ -244,4 +250,14 @@ fn what_a_connector_must_not_do_is_told_and_never_hangs() {
 #[should_panic(expected = "plugin_state")]
 fn replies_that_are_more_than_the_hub_keeps_fail_the_test() {
     trial(&["a"]).answer(|_| Answer::status(200).body(vec![b'x'; 70_000])).run("hoard");
+}
+
+#[test]
+fn a_header_that_is_the_hub_s_fails_the_test() {
+    let listed = include_str!("../../wit/hub-headers.txt").lines().map(|own| own.replace('*', "Authorization"));
+    for name in listed.chain(["Cookie".to_owned(), "a b".to_owned()]) {
+        let ran = std::panic::catch_unwind(|| trial(&[&name]).run("forge"));
+        assert!(ran.is_err(), "{name}");
+    }
+    assert_eq!(trial(&["x-a"]).run("forge").verdict(0), Some(Verdict::Delivered));
 }

@@ -146,6 +146,24 @@ async fn headers_that_are_the_hub_s_cannot_be_forged_or_smuggled() {
     assert_eq!(receiver.connections(), 0);
 }
 
+/// Those of the list that the SDK goes by, and those that it lets pass.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_host_and_the_sdk_refuse_the_same_headers() {
+    let receiver = Receiver::willing().await;
+    let bench = Bench::hostile(&receiver.url());
+    let listed = include_str!("../../../../sdk/wit/hub-headers.txt").lines().map(|own| own.replace('*', "x"));
+    let listed: Vec<String> = listed.collect();
+    assert_eq!(listed.len(), 15);
+    let others = ["", "x y", "é", "Proxy-Authorization", "COOKIE", "x-a", "x-proxy-a", "webhook-id", "user-agent"];
+    for name in listed.iter().map(String::as_str).chain(others) {
+        let outcomes = bench.deliver("named", vec![event(1, 1, &json!({ "header": name }))]).await.expect("outcomes");
+        let refused = outcomes[0].code == "egress_refused";
+        assert_eq!(refused, rialto_sdk::headers::problem(name, "x").is_some(), "{name}: {:?}", outcomes[0]);
+        assert!(refused || !listed.iter().any(|own| own == name), "{name}");
+    }
+    assert_eq!(receiver.received().len(), 4);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_tenant_s_endless_loops_leave_room_for_the_others() {
     let bench = Bench::hostile("http://127.0.0.1:1024/");

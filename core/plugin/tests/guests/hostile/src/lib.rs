@@ -104,6 +104,12 @@ impl Hostile {
         Ok(batch.each(|_| cx.post(&cx.settings().url).header("Authorization", "Bearer forged")))
     }
 
+    /// Sets a header whose name is the payload's `header`.
+    #[action]
+    async fn named(cx: &Cx<Self>, batch: Batch<Value>) -> Result<Outcomes> {
+        Ok(batch.each(|item| cx.post(&cx.settings().url).header(item["header"].as_str().unwrap_or_default(), "x")))
+    }
+
     /// Smuggles a second request behind a header.
     #[action]
     async fn smuggle(cx: &Cx<Self>, batch: Batch<Raw>) -> Result<Outcomes> {
