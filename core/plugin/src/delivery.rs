@@ -1,9 +1,10 @@
 //! One delivery: calls and rounds in turn, until every event has its outcome.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use rialto_engine::{Failure, FailureKind, Job};
-use rialto_model::delivery::Outcome;
+use rialto_model::{delivery::Outcome, manifest::Manifest};
+use serde_json::Value;
 
 use crate::{
     CallLimits,
@@ -11,7 +12,7 @@ use crate::{
     compute::Compute,
     egress::Egress,
     outcome::{self, Outcomes},
-    prepared::Prepared,
+    prepared::{self, Prepared},
     round::{JobClock, Round},
     runtime::{Asked, Crash, Runtime},
 };
@@ -160,6 +161,14 @@ impl Delivery<'_> {
         });
         Ok(bindings::Job { action, events: events.collect::<Result<_, Failure>>()? })
     }
+}
+
+/// A job without events, by which a connector can be asked about settings; none if it has no action.
+pub(crate) fn about(manifest: &Manifest, settings: &BTreeMap<String, Value>) -> Option<(Context, bindings::Job)> {
+    let settings = Value::from_iter(prepared::with_defaults(manifest, settings)).to_string();
+    let action = manifest.actions.first()?.name.clone();
+    let context = Context { now_ms: 0, seed: 0, attempt: 1, settings, ext: Vec::new() };
+    Some((context, bindings::Job { action, events: Vec::new() }))
 }
 
 /// What a destination answers that takes everything.

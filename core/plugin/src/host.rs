@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rialto_engine::{Connector, Failure, FailureKind, Job};
 use rialto_model::{
     delivery::Outcome,
@@ -21,11 +21,14 @@ use crate::{
     CallLimits, PluginError, PluginOptions,
     cache::Cache,
     compute::Compute,
-    delivery::Delivery,
+    delivery::{self, Delivery},
     egress::{Egress, Resolve, SystemResolver, Target},
     prepared::Ready,
-    runtime::{Plugin, Runtime},
+    runtime::{Asked, Plugin, Runtime},
 };
+
+/// The longest message of a connector about a setting, in characters.
+const MESSAGE: usize = 1_000;
 
 /// The installed connectors and what they run in. A cheap copy.
 #[derive(Clone)]
@@ -39,6 +42,8 @@ struct Inner {
     installed: RwLock<BTreeMap<String, Arc<Plugin>>>,
     refused: Vec<Refused>,
     ready: Ready,
+    /// Held while a connector is asked about settings.
+    asking: Mutex<()>,
 }
 
 /// A file that was not taken as a connector.
@@ -86,6 +91,7 @@ impl PluginHost {
             installed: RwLock::new(installed),
             refused,
             ready: Ready::default(),
+            asking: Mutex::default(),
         })))
     }
 
@@ -116,7 +122,7 @@ impl PluginHost {
     }
 
     /// Everything that is wrong with a destination's settings and secrets, including URLs that no request would be
-    /// let out to; `filled` names the slots that hold a secret already. `None` if no such connector is installed.
+    /// let out to, and what the connector's own code says of them. Blocks for as long as that takes; `filled` names the slots that hold a secret already. `None` if no such connector is installed.
     pub fn check(
         &self,
         connector: &str,
@@ -138,7 +144,23 @@ impl PluginHost {
                 errors.push(FieldError::new(name, e.to_string()));
             }
         }
+        if errors.is_empty() {
+            errors.extend(self.asked(connector, settings));
+        }
         Some(errors)
+    }
+
+    /// What the connector itself says against settings that its manifest lets pass: it is given a job without events.
+    /// Whatever else it does says nothing; nor is it asked while another one is, as there is one call's room for that.
+    fn asked(&self, connector: &str, settings: &BTreeMap<String, Value>) -> Option<FieldError> {
+        let plugin = self.plugin(connector)?;
+        let (context, job) = delivery::about(&plugin.manifest, settings)?;
+        let _room = self.0.asking.try_lock()?;
+        let runtime = &self.0.runtime;
+        let said = apart(|| runtime.call(&plugin, &context, &job, &Asked::Prepare)).ok()?.err()?;
+        let message: String = said.message.chars().filter(|c| !c.is_control()).take(MESSAGE).collect();
+        let field = said.field.filter(|field| plugin.manifest.settings.iter().any(|known| known.name == *field))?;
+        Some(FieldError::new(format!("settings.{field}"), message))
     }
 
     /// Runs a job without the network, as if its destination took everything, and tells how many calls it took. It
@@ -174,6 +196,15 @@ impl Connector for PluginHost {
 
     async fn deliver(&self, job: Job) -> Result<Vec<Outcome>, Failure> {
         self.delivery(job)?.run().await
+    }
+}
+
+/// Runs what blocks for a moment without holding up what else the thread has to do.
+fn apart<T>(blocks: impl FnOnce() -> T) -> T {
+    let flavor = tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor());
+    match flavor {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(blocks),
+        _ => blocks(),
     }
 }
 

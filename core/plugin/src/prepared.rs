@@ -1,7 +1,7 @@
 //! What is worked out once for a destination and not at every delivery: where it may be reached, what must not leak,
 //! and how much of it may run at a time.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -9,8 +9,9 @@ use rialto_engine::{Failure, FailureKind};
 use rialto_model::{
     DestinationId,
     destination::{Destination, Secrets},
-    manifest::check,
+    manifest::{Manifest, check},
 };
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::{egress::Allowed, runtime::Plugin, scrub::Scrubber};
@@ -45,13 +46,7 @@ impl Prepared {
             let message = format!("{} {}", fault.field, fault.message);
             return Err(Failure { kind: FailureKind::Fatal, code: "settings".into(), message });
         }
-        let mut settings = destination.settings.clone();
-        settings.retain(|_, value| !value.is_null());
-        for field in &manifest.settings {
-            if let (Some(default), false) = (&field.default, settings.contains_key(&field.name)) {
-                settings.insert(field.name.clone(), default.clone());
-            }
-        }
+        let settings = with_defaults(manifest, &destination.settings);
         let same_limit = before.filter(|old| old.plugin.manifest.limits == manifest.limits);
         let room = same_limit.map_or_else(
             || Arc::new(Semaphore::new(manifest.limits.concurrency as usize)),
@@ -59,7 +54,7 @@ impl Prepared {
         );
         Ok(Self {
             allowed: Allowed::of(manifest, &settings),
-            settings: serde_json::Value::from_iter(settings).to_string(),
+            settings: Value::from_iter(settings).to_string(),
             scrubber: Scrubber::new(secrets),
             plugin: Arc::clone(plugin),
             destination: Arc::clone(destination),
@@ -73,6 +68,18 @@ impl Prepared {
             && Arc::ptr_eq(&self.destination, destination)
             && Arc::ptr_eq(&self.secrets, secrets)
     }
+}
+
+/// A destination's settings with the manifest's defaults in.
+pub(crate) fn with_defaults(manifest: &Manifest, given: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    let mut settings = given.clone();
+    settings.retain(|_, value| !value.is_null());
+    for field in &manifest.settings {
+        if let (Some(default), false) = (&field.default, settings.contains_key(&field.name)) {
+            settings.insert(field.name.clone(), default.clone());
+        }
+    }
+    settings
 }
 
 /// The destinations that were used last.

@@ -1,7 +1,5 @@
 //! Sends events to any HTTP endpoint, one by one or in batches, signed by the Standard Webhooks scheme.
 
-use std::collections::BTreeMap;
-
 use rialto_sdk::prelude::*;
 
 /// Whether a request carries one event or many.
@@ -22,7 +20,7 @@ pub struct Webhook {
     mode: Mode,
     /// Headers that are added to every request. Credentials belong in the authorization secret.
     #[field(label = "Headers")]
-    headers: BTreeMap<String, String>,
+    headers: Headers,
 }
 
 /// Posts events to any HTTP endpoint, signed by the Standard Webhooks scheme.

@@ -90,3 +90,22 @@ fn the_tenant_s_headers_are_added() {
     let run = run(&json!({ "headers": { "X-Team": "growth" } }), 1, |_| Answer::status(200));
     assert_eq!(header(&run.rounds[0][0], "x-team"), Some("growth"));
 }
+
+#[test]
+fn headers_that_would_never_be_sent_are_a_fault_of_the_settings() {
+    let many: Value = (0..49).map(|n| (format!("x-{n}"), json!("y"))).collect::<serde_json::Map<_, _>>().into();
+    for (headers, said) in [
+        (json!({ "Authorization": "Bearer x" }), "Authorization"),
+        (json!({ "Proxy-Authorization": "x" }), "auth slots"),
+        (json!({ "a b": "x" }), "not a header's name"),
+        (json!({ "x-a": "b\r\nx-injected: 1" }), "control characters"),
+        (json!({ "x-a": "y".repeat(13_000) }), "12288 bytes"),
+        (many, "48 headers"),
+    ] {
+        let run = run(&json!({ "headers": headers }), 1, |_| Answer::status(200));
+        let failure = run.failure.as_ref().expect("it failed");
+        assert_eq!((failure.code.as_str(), failure.field.as_deref()), ("settings", Some("headers")));
+        assert!(failure.message.contains(said) && !failure.retryable, "{failure:?}");
+        assert_eq!(run.requests().count(), 0);
+    }
+}

@@ -74,6 +74,6 @@ pub mod prelude {
 
     pub use crate::{
         Batch, Choice, Cx, Error, Item, Outcomes, Raw, Reply, Request, Result, Settings, Verdict, destination,
-        settings::Url,
+        settings::{Headers, Url},
     };
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 pub use serde_json::{Map, Value};
 
-use crate::Error;
+use crate::{Error, headers};
 
 /// A connector's settings.
 pub trait Settings: Sized {
@@ -118,6 +118,33 @@ impl Setting for BTreeMap<String, String> {
         let Some(value) = value else { return Ok(Self::new()) };
         let object = value.as_object().ok_or("expected an object with text values")?;
         object.iter().map(|(name, value)| Ok((name.clone(), text(Some(value))?))).collect()
+    }
+}
+
+/// Headers that an admin wishes for every request: at most 48 of 12 KiB in all, and none that the hub would refuse.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Headers(BTreeMap<String, String>);
+
+impl Headers {
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl Setting for Headers {
+    const TYPE: &'static str = <BTreeMap<String, String> as Setting>::TYPE;
+    const REQUIRED: bool = false;
+    fn read(value: Option<&Value>) -> Result<Self, String> {
+        let all = Self(Setting::read(value)?);
+        if let Some(problem) = all.iter().find_map(|(name, value)| headers::problem(name, value)) {
+            return Err(problem);
+        }
+        // The rest of what the hub lets pass is for the connector's own.
+        let (most, most_bytes) = (headers::MAX_HEADERS / 4 * 3, headers::MAX_HEADER_BYTES / 4 * 3);
+        let bytes: usize = all.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let few = all.0.len() <= most && bytes <= most_bytes;
+        if few { Ok(all) } else { Err(format!("there can be {most} headers of {most_bytes} bytes in all")) }
     }
 }
 

@@ -152,5 +152,13 @@ fn settings_that_could_never_be_delivered_to_are_told_when_they_are_given() {
     for bad in ["http://example.com/", "https://10.0.0.1/", "https://[::1]/", "https://example.com:25/", "nonsense"] {
         assert_eq!(check(bad), ["settings.url"], "{bad}");
     }
+    let check = |headers: serde_json::Value| {
+        let settings = [("url".to_owned(), json!("https://example.com/in")), ("headers".to_owned(), headers)].into();
+        host.check("rialto/webhook", &settings, &Default::default(), &Default::default()).expect("installed")
+    };
+    assert_eq!(check(json!({ "X-Team": "growth" })), []);
+    let errors = check(json!({ "Authorization": "Bearer x" }));
+    assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), ["settings.headers"]);
+    assert!(errors[0].message.contains("Authorization"), "{errors:?}");
     assert!(host.check("rialto/nothing", &Default::default(), &Default::default(), &Default::default()).is_none());
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac};
+use rialto_engine::FailureKind;
 use rialto_model::delivery::Verdict;
 use rialto_plugin::CallLimits;
 use serde_json::{Value, json};
@@ -131,8 +132,11 @@ async fn one_bad_event_does_not_take_its_batch_down() {
 async fn a_credential_among_the_headers_is_refused() {
     let receiver = Receiver::willing().await;
     let bench = webhook(&receiver, json!({ "headers": { "Authorization": "Bearer x" } }), &[]);
-    let outcomes = bench.deliver("send", events(1)).await.expect("outcomes");
-    assert_eq!(said(&outcomes), [(Verdict::Retry, "egress_refused")]);
-    assert!(outcomes[0].message.contains("authorization"), "{:?}", outcomes[0]);
+    let failure = bench.deliver("send", events(1)).await.expect_err("the lane says so, and does not try for days");
+    assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Fatal, "settings"));
+    assert!(
+        failure.message.starts_with("settings.headers") && failure.message.contains("Authorization"),
+        "{failure:?}"
+    );
     assert_eq!(receiver.connections(), 0);
 }
