@@ -19,8 +19,38 @@ pub(super) struct LaneConfig {
 /// All destinations of a tenant.
 pub(super) type LaneConfigs = HashMap<DestinationId, LaneConfig>;
 
+/// A tenant's destinations as they were read last.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The newest version that was seen, even if it has to be read again.
+    version: u64,
+    configs: Option<Arc<LaneConfigs>>,
+}
+
+impl Known {
+    pub(super) fn get(&self) -> Option<&Arc<LaneConfigs>> {
+        self.configs.as_ref()
+    }
+
+    /// They have to be read again.
+    pub(super) fn forget(&mut self) {
+        self.configs = None;
+    }
+
+    /// Takes in what was read; `None` if something newer was seen before.
+    pub(super) fn learn(&mut self, config: &TenantConfig) -> Option<Arc<LaneConfigs>> {
+        if config.version < self.version {
+            return None;
+        }
+        self.version = config.version;
+        let configs = Arc::new(lanes_of(config));
+        self.configs = Some(Arc::clone(&configs));
+        Some(configs)
+    }
+}
+
 /// Picks out what the lanes of a tenant need.
-pub(super) fn lanes_of(config: &TenantConfig) -> LaneConfigs {
+fn lanes_of(config: &TenantConfig) -> LaneConfigs {
     let lane = |(destination, secrets): &(Destination, Secrets)| {
         let enabled = destination.enabled && config.tenant.enabled;
         let (destination, secrets) = (Arc::new(destination.clone()), Arc::new(secrets.clone()));

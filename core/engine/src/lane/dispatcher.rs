@@ -12,8 +12,9 @@ use rialto_model::{DestinationId, Position, ProfileId, TenantId};
 use rialto_store::{StoreError, TenantConfig, TenantScope};
 use tokio::sync::{Notify, Semaphore};
 
+use tokio::runtime::Handle;
 use super::LaneParts;
-use super::config::{LaneConfigs, lanes_of};
+use super::config::{Known, LaneConfigs};
 use super::feed::{Budget, Feed, Ready};
 use super::slot::Slot;
 use super::step::{Lane, Next};
@@ -29,6 +30,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const CONFIG_WAIT: Duration = Duration::from_millis(500);
 
 /// Runs the lanes of all tenants that this node owns.
+/// How often a configuration is read that keeps changing meanwhile, before that wait.
+const CONFIG_READS: usize = 3;
 #[derive(Clone)]
 pub struct Dispatcher(Arc<Shared>);
 
@@ -36,6 +39,8 @@ struct Shared {
     parts: Arc<LaneParts>,
     tenants: Mutex<HashMap<TenantId, Arc<TenantLanes>>>,
     budget: Arc<Budget>,
+    /// Where lanes run, whoever wakes them: a request of the API must not do their work on its own threads.
+    home: Handle,
     timers: Timers,
     short: Arc<Semaphore>,
     long: Arc<Semaphore>,
@@ -48,15 +53,19 @@ struct TenantLanes {
     scope: TenantScope,
     feed: Arc<Feed>,
     lanes: Mutex<HashMap<DestinationId, Arc<Slot>>>,
-    configs: Mutex<Option<Arc<LaneConfigs>>>,
+    configs: Mutex<Known>,
 }
 
 impl Dispatcher {
     /// A dispatcher without lanes; they come with their tenants.
     pub fn start(parts: LaneParts) -> Self {
         let dispatcher = Self(Arc::new(Shared {
+    ///
+    /// # Panics
+    /// Outside of a runtime: its lanes run on the one it was made on.
             budget: Budget::new(parts.feed_bytes),
             parts: Arc::new(parts),
+            home: Handle::current(),
             tenants: Mutex::default(),
             timers: Timers::default(),
             short: Arc::new(Semaphore::new(SHORT)),
@@ -111,18 +120,20 @@ impl Dispatcher {
         Arc::clone(&self.tenant(tenant).feed.merges).write_owned().await
     }
 
-    /// The tenant's configuration as it is now; lanes come and go with its destinations.
+    /// The tenant's configuration as it was read; lanes come and go with its destinations. One that was overtaken by
+    /// a newer one on its way is passed over.
     pub fn configure(&self, tenant: TenantId, config: &TenantConfig) {
-        let configs = Arc::new(lanes_of(config));
         let lanes = self.tenant(tenant);
-        *lanes.configs.lock() = Some(Arc::clone(&configs));
-        self.seat(tenant, &lanes, &configs);
+        let mut known = lanes.configs.lock();
+        if let Some(configs) = known.learn(config) {
+            self.seat(tenant, &lanes, &configs);
+        }
     }
 
     /// The configuration changed: it is read again before the next step, and lanes that stood still try again.
     pub fn config_changed(&self, tenant: TenantId) {
         let lanes = self.tenant(tenant);
-        *lanes.configs.lock() = None;
+        lanes.configs.lock().forget();
         lanes.lanes.lock().values().for_each(|slot| slot.refresh());
         self.wake_tenant(tenant);
     }
@@ -141,9 +152,10 @@ impl Dispatcher {
             return;
         }
         let lanes = self.tenant(tenant);
-        if lanes.configs.lock().is_none() {
+        if lanes.configs.lock().get().is_none() {
             let dispatcher = self.clone();
-            tokio::spawn(async move { dispatcher.wake_when_configured(tenant).await });
+            let home = self.0.home.clone();
+            home.spawn(async move { dispatcher.wake_when_configured(tenant).await });
             return;
         }
         let slots: Vec<Arc<Slot>> = lanes.lanes.lock().values().cloned().collect();
@@ -203,10 +215,11 @@ impl Dispatcher {
         Arc::clone(lanes)
     }
 
-    /// Gives every destination a lane, and takes it from those that are gone.
+    /// Gives every destination a lane, and takes it from those that are gone. One that is in a step keeps it until
+    /// it rests, so that no second one can begin beside it.
     fn seat(&self, tenant: TenantId, tenant_lanes: &TenantLanes, configs: &LaneConfigs) {
         let mut lanes = tenant_lanes.lanes.lock();
-        lanes.retain(|destination, _| configs.contains_key(destination));
+        lanes.retain(|destination, slot| configs.contains_key(destination) || slot.is_busy());
         for destination in configs.keys() {
             lanes.entry(*destination).or_insert_with(|| {
                 let (parts, feed) = (Arc::clone(&self.0.parts), Arc::clone(&tenant_lanes.feed));
@@ -218,12 +231,15 @@ impl Dispatcher {
 
     async fn configs(&self, tenant: TenantId) -> Result<Arc<LaneConfigs>, StoreError> {
         let lanes = self.tenant(tenant);
-        if let Some(configs) = lanes.configs.lock().clone() {
-            return Ok(configs);
+        for _ in 0..CONFIG_READS {
+            if let Some(configs) = lanes.configs.lock().get() {
+                return Ok(Arc::clone(configs));
+            }
+            let config = lanes.scope.config().await?;
+            self.configure(tenant, &config);
         }
-        let config = lanes.scope.config().await?;
-        self.configure(tenant, &config);
-        Ok(Arc::new(lanes_of(&config)))
+        let known = lanes.configs.lock().get().cloned();
+        known.ok_or_else(|| StoreError::unavailable("the configuration that is read is older than one seen before"))
     }
 
     async fn wake_when_configured(&self, tenant: TenantId) {
@@ -253,7 +269,7 @@ impl Dispatcher {
         }
         self.0.running.fetch_add(1, Ordering::AcqRel);
         let dispatcher = self.clone();
-        tokio::spawn(async move {
+        self.0.home.spawn(async move {
             let guard = Running(Arc::clone(&dispatcher.0));
             dispatcher.run_lane(&slot).await;
             drop(guard);
@@ -280,11 +296,14 @@ impl Dispatcher {
         }
     }
 
-    /// Lets the feed go of what all lanes that move have behind them.
+    /// Lets lanes go whose destinations are gone, and the feed of what all that move have behind them.
     fn tidy(&self, tenant: TenantId) {
         let Some(lanes) = self.0.tenants.lock().get(&tenant).cloned() else { return };
         let slots: Vec<Arc<Slot>> = lanes.lanes.lock().values().cloned().collect();
         let moving = slots.iter().map(|slot| slot.seen()).filter(|(state, _)| *state == LaneState::Running);
+        if let Some(configs) = lanes.configs.lock().get() {
+            lanes.lanes.lock().retain(|destination, slot| configs.contains_key(destination) || slot.is_busy());
+        }
         if let Some(slowest) = moving.filter_map(|(_, cursor)| cursor).min() {
             lanes.feed.forget(slowest);
         }

@@ -52,6 +52,11 @@ impl Slot {
         next
     }
 
+    /// Whether it is in a step, or about to make one.
+    pub(super) fn is_busy(&self) -> bool {
+        self.run.load(Ordering::Acquire) != IDLE || self.lane.try_lock().is_err()
+    }
+
     /// Marks it woken; true if the caller has to run it.
     pub(super) fn wake(&self) -> bool {
         self.run
