@@ -2,17 +2,19 @@
 //! others; nothing here costs a timer or a task for a lane that has nothing to do.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt;
 use parking_lot::Mutex;
 use rialto_model::lane::LaneState;
 use rialto_model::{DestinationId, Position, ProfileId, TenantId};
 use rialto_store::{StoreError, TenantConfig, TenantScope};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 
-use tokio::runtime::Handle;
 use super::LaneParts;
 use super::config::{Known, LaneConfigs};
 use super::feed::{Budget, Feed, Ready};
@@ -28,19 +30,19 @@ const LONG: usize = 1_024;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The wait before the configuration is read again when the store cannot give it.
 const CONFIG_WAIT: Duration = Duration::from_millis(500);
-
-/// Runs the lanes of all tenants that this node owns.
 /// How often a configuration is read that keeps changing meanwhile, before that wait.
 const CONFIG_READS: usize = 3;
+
+/// Runs the lanes of all tenants that this node owns.
 #[derive(Clone)]
 pub struct Dispatcher(Arc<Shared>);
 
 struct Shared {
     parts: Arc<LaneParts>,
-    tenants: Mutex<HashMap<TenantId, Arc<TenantLanes>>>,
-    budget: Arc<Budget>,
     /// Where lanes run, whoever wakes them: a request of the API must not do their work on its own threads.
     home: Handle,
+    tenants: Mutex<HashMap<TenantId, Arc<TenantLanes>>>,
+    budget: Arc<Budget>,
     timers: Timers,
     short: Arc<Semaphore>,
     long: Arc<Semaphore>,
@@ -58,14 +60,14 @@ struct TenantLanes {
 
 impl Dispatcher {
     /// A dispatcher without lanes; they come with their tenants.
-    pub fn start(parts: LaneParts) -> Self {
-        let dispatcher = Self(Arc::new(Shared {
     ///
     /// # Panics
     /// Outside of a runtime: its lanes run on the one it was made on.
+    pub fn start(parts: LaneParts) -> Self {
+        let dispatcher = Self(Arc::new(Shared {
+            home: Handle::current(),
             budget: Budget::new(parts.feed_bytes),
             parts: Arc::new(parts),
-            home: Handle::current(),
             tenants: Mutex::default(),
             timers: Timers::default(),
             short: Arc::new(Semaphore::new(SHORT)),
@@ -281,7 +283,7 @@ impl Dispatcher {
         while !self.0.stopping.load(Ordering::Acquire) {
             let next = match self.configs(slot.tenant).await {
                 Ok(configs) => match configs.get(&slot.destination) {
-                    Some(config) => self.step_in_turn(slot, config).await,
+                    Some(config) => self.step_or_rest(slot, config).await,
                     None => Next::Wait(None),
                 },
                 Err(_) => Next::Wait(Some(self.0.parts.clock.now().after(CONFIG_WAIT))),
@@ -299,14 +301,24 @@ impl Dispatcher {
     /// Lets lanes go whose destinations are gone, and the feed of what all that move have behind them.
     fn tidy(&self, tenant: TenantId) {
         let Some(lanes) = self.0.tenants.lock().get(&tenant).cloned() else { return };
-        let slots: Vec<Arc<Slot>> = lanes.lanes.lock().values().cloned().collect();
-        let moving = slots.iter().map(|slot| slot.seen()).filter(|(state, _)| *state == LaneState::Running);
         if let Some(configs) = lanes.configs.lock().get() {
             lanes.lanes.lock().retain(|destination, slot| configs.contains_key(destination) || slot.is_busy());
         }
+        let slots: Vec<Arc<Slot>> = lanes.lanes.lock().values().cloned().collect();
+        let moving = slots.iter().map(|slot| slot.seen()).filter(|(state, _)| *state == LaneState::Running);
         if let Some(slowest) = moving.filter_map(|(_, cursor)| cursor).min() {
             lanes.feed.forget(slowest);
         }
+    }
+
+    /// Makes a step. One that panics ends alone: the lane begins anew after a while.
+    async fn step_or_rest(&self, slot: &Slot, config: &super::config::LaneConfig) -> Next {
+        let step = AssertUnwindSafe(self.step_in_turn(slot, config)).catch_unwind();
+        step.await.unwrap_or_else(|_| {
+            let until = slot.panicked(self.0.parts.clock.now());
+            tracing::error!(tenant = %slot.tenant, destination = %slot.destination, %until, "a step of a lane panicked");
+            Next::Wait(Some(until))
+        })
     }
 
     /// Makes a step once there is a place for it; a step that takes long moves over to where such steps wait.
@@ -336,3 +348,6 @@ impl Drop for Running {
         self.0.rested.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests;

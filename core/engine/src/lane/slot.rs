@@ -1,6 +1,7 @@
 //! A lane's seat in the dispatcher: who may step it, whether it was woken meanwhile, and how it looks from outside.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rialto_model::lane::LaneState;
@@ -13,6 +14,10 @@ const IDLE: u8 = 0;
 const RUNNING: u8 = 1;
 const WOKEN: u8 = 2;
 
+/// The wait after a step that panicked; doubled with each in a row, up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 /// One lane.
 pub(super) struct Slot {
     pub(super) tenant: TenantId,
@@ -23,6 +28,8 @@ pub(super) struct Slot {
     merged: Mutex<Vec<(ProfileId, ProfileId)>>,
     alarm: Mutex<Option<Timestamp>>,
     seen: Mutex<(LaneState, Option<Position>)>,
+    /// How many steps in a row panicked.
+    panics: AtomicU32,
 }
 
 impl Slot {
@@ -36,6 +43,7 @@ impl Slot {
             merged: Mutex::default(),
             alarm: Mutex::default(),
             seen: Mutex::new((LaneState::Running, None)),
+            panics: AtomicU32::new(0),
         }
     }
 
@@ -49,7 +57,17 @@ impl Slot {
         lane.merged(&merged);
         let next = lane.step(config).await;
         *self.seen.lock() = (lane.state(), lane.cursor());
+        self.panics.store(0, Ordering::Release);
         next
+    }
+
+    /// A step panicked: nothing that it held can be trusted. Until when the lane is to rest.
+    pub(super) fn panicked(&self, now: Timestamp) -> Timestamp {
+        self.refresh();
+        let before = self.panics.fetch_add(1, Ordering::AcqRel);
+        let until = now.after(FIRST_WAIT.saturating_mul(1 << before.min(10)).min(LONGEST_WAIT));
+        *self.seen.lock() = (LaneState::HubUnavailable { until }, None);
+        until
     }
 
     /// Whether it is in a step, or about to make one.
