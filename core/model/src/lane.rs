@@ -52,4 +52,6 @@ pub enum StandReason {
     Misconfigured,
     /// The connector's code fails on too many events.
     Plugin,
+    /// The hub cannot write down what came of deliveries, and sends nothing that it would have to send again.
+    Unwritable,
 }

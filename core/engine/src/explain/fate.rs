@@ -173,5 +173,6 @@ fn why(because: StandReason) -> &'static str {
         StandReason::Unauthorized => "the destination refuses the credentials",
         StandReason::Misconfigured => "the destination is set up wrongly",
         StandReason::Plugin => "the connector's code fails on too many events",
+        StandReason::Unwritable => "what came of deliveries cannot be written down",
     }
 }

@@ -22,6 +22,9 @@ const BREAKER_WAIT: Duration = Duration::from_secs(60);
 /// The wait before another look at a destination that is set up wrongly.
 const FATAL_WAIT: Duration = Duration::from_secs(300);
 
+/// The wait before deliveries are made again whose end could not be written down: each try makes them once more.
+const UNWRITABLE_WAIT: Duration = Duration::from_secs(3600);
+
 /// The health of one lane.
 #[derive(Debug, Default)]
 pub(super) struct Health {
@@ -89,6 +92,11 @@ impl Health {
     /// The destination cannot work as it is set up.
     pub(super) fn fatal(&mut self, now: Timestamp, code: &str, message: &str) {
         self.close(now, FATAL_WAIT, StandReason::Misconfigured, code, message);
+    }
+
+    /// What came of deliveries cannot be written down.
+    pub(super) fn unwritable(&mut self, now: Timestamp, message: &str) {
+        self.close(now, UNWRITABLE_WAIT, StandReason::Unwritable, "unwritable", message);
     }
 
     /// How the lane goes, as far as its health decides that.
@@ -162,6 +170,14 @@ mod tests {
             health.passed();
         }
         assert!(health.is_open());
+    }
+
+    #[test]
+    fn what_cannot_be_written_down_is_not_sent_again_for_an_hour() {
+        let mut health = Health::default();
+        health.unwritable(NOW, "two rows have one key");
+        assert_eq!(health.closed_until(NOW).map(|until| until.since(NOW)), Some(UNWRITABLE_WAIT));
+        assert!(matches!(health.state(), LaneState::Standing { because: StandReason::Unwritable, .. }));
     }
 
     #[test]

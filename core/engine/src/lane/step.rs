@@ -1,24 +1,25 @@
 //! One step of a lane: what is due again first, then the next window. The cursor moves in one transaction with what
 //! is parked and given up; nothing is written for an event that simply went through.
 
+mod record;
+mod tell;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rialto_model::delivery::{Outcome, Parked, Verdict};
-use rialto_model::lane::{LaneState, StandReason};
-use rialto_model::live::{LiveDelivery, LiveEvent};
+use rialto_model::delivery::Parked;
+use rialto_model::lane::LaneState;
 use rialto_model::{DestinationId, Position, ProfileId, Timestamp};
-use rialto_store::{LaneWrite, Settle, StoreError, TenantScope};
+use rialto_store::{StoreError, TenantScope};
 
 use super::config::LaneConfig;
 use super::feed::Feed;
 use super::health::Health;
 use super::judge::{Judged, Waiting};
-use super::send::{Parcel, Sent, Target, send};
+use super::send::{Parcel, Target, send};
 use super::window::{ReadError, Reader, Window};
 use super::{LaneParts, MAX_PARKED};
-use crate::connector::HELD;
 use crate::faults::{Crash, Point};
 
 /// A cursor that moved past nothing of its own is written this often, not at every step.
@@ -47,6 +48,9 @@ enum StepError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Crash(#[from] Crash),
+    /// What came of events cannot be written down, whatever is left out of it.
+    #[error("what came of deliveries cannot be written down: {0}")]
+    Unwritable(StoreError),
 }
 
 /// One destination of one tenant.
@@ -124,6 +128,13 @@ impl Lane {
             Err(StepError::Store(StoreError::NotFound { .. })) => {
                 self.memory = None;
                 Next::Wait(None)
+            }
+            Err(StepError::Unwritable(error)) => {
+                tracing::error!(tenant = %self.scope.tenant_id(), destination = %self.destination, %error, "lane stops");
+                self.memory = None;
+                self.health.unwritable(now, &error.to_string());
+                self.state = self.health.state();
+                Next::Wait(self.health.closed_until(now))
             }
             Err(error) => {
                 let until = now.after(HUB_WAIT);
@@ -211,18 +222,8 @@ impl Lane {
         self.parts.faults.reach(Point::AfterDeliver)?;
         let now = self.parts.clock.now();
         let judged = self.judge(now, sent, Vec::new(), lost);
-        let gone = |waiting: &Waiting| (waiting.position, waiting.action.clone());
         if found {
-            self.scope
-                .settle(&Settle {
-                    destination_id: self.destination,
-                    delivered: judged.delivered.iter().map(gone).collect(),
-                    skipped: judged.skipped.iter().map(gone).collect(),
-                    again: judged.parked.clone(),
-                    dead: judged.dead.clone(),
-                    now,
-                })
-                .await?;
+            self.settle(&judged, now).await?;
             self.parts.faults.reach(Point::AfterCommitLane)?;
             self.tell(now, &judged);
         }
@@ -246,8 +247,7 @@ impl Lane {
             all.push(head);
             all.extend(behind);
         }
-        all.sort_by(|a, b| (a.position, &a.action).cmp(&(b.position, &b.action)));
-        Ok(all)
+        Ok(each_once(all))
     }
 
     /// Delivers the next window.
@@ -292,100 +292,12 @@ impl Lane {
         let save = (memory.cursor > memory.saved).then(|| memory.saved_at.after(SAVE_EVERY));
         Ok(Next::Wait([save, memory.next_due].into_iter().flatten().min()))
     }
+}
 
-    async fn commit(&mut self, to: Position, judged: Judged, now: Timestamp) -> Result<(), StepError> {
-        let Some(memory) = &mut self.memory else { return Ok(()) };
-        self.scope
-            .commit_lane(&LaneWrite {
-                destination_id: self.destination,
-                from: memory.saved,
-                to,
-                delivered: judged.delivered.len() as u64,
-                skipped: judged.skipped.len() as u64,
-                parked: judged.parked.clone(),
-                dead: judged.dead.clone(),
-                now,
-            })
-            .await?;
-        (memory.cursor, memory.saved, memory.saved_at) = (to, to, now);
-        memory.parked += judged.parked.len() as u64;
-        memory.held.extend(judged.held.iter().copied());
-        let due = judged.parked.iter().filter_map(|parked| parked.due_at).min();
-        memory.next_due = [memory.next_due, due].into_iter().flatten().min();
-        self.parts.faults.reach(Point::AfterCommitLane)?;
-        self.tell(now, &judged);
-        Ok(())
-    }
-
-    /// Turns outcomes into what is to be written, in the order of the stream, and learns how the lane does.
-    fn judge(&mut self, now: Timestamp, sent: Sent, behind: Vec<Parcel>, lost: Vec<Waiting>) -> Judged {
-        // While the connector fails on everything, no event is given up for that.
-        let mut judged = Judged { patient: !self.health.is_open(), ..Judged::default() };
-        let mut fates: Vec<(Waiting, Option<Outcome>)> =
-            sent.outcomes.into_iter().map(|(waiting, outcome)| (waiting, Some(outcome))).collect();
-        fates.extend(behind.into_iter().map(|parcel| (parcel.waiting, None)));
-        fates.sort_by_key(|(waiting, _)| waiting.position);
-        for waiting in lost {
-            let reason = "its payload is no longer in the log".to_owned();
-            judged.bury(self.destination, now, waiting, reason);
-        }
-        if let Some(failure) = sent.fatal {
-            self.health.fatal(now, &failure.code, &failure.message);
-        }
-        for (waiting, outcome) in fates {
-            let Some(outcome) = outcome else {
-                judged.hold_behind(self.destination, now, waiting);
-                continue;
-            };
-            self.learn(now, &outcome);
-            judged.add(self.destination, now, waiting, outcome);
-        }
-        judged
-    }
-
-    fn learn(&mut self, now: Timestamp, outcome: &Outcome) {
-        let retry_after = outcome.retry_after_ms.map(Duration::from_millis);
-        match outcome.verdict {
-            Verdict::Delivered | Verdict::Skipped | Verdict::Rejected => self.health.passed(),
-            Verdict::Retry if outcome.code == HELD => {}
-            Verdict::Retry if outcome.code.starts_with(super::judge::FAULT_CODES) => {
-                self.health.faulted(now, &outcome.code, &outcome.message);
-            }
-            Verdict::Retry | Verdict::Unauthorized => {
-                let denied = outcome.verdict == Verdict::Unauthorized;
-                let because = if denied { StandReason::Unauthorized } else { StandReason::Outage };
-                self.health.refused(now, because, &outcome.code, &outcome.message, retry_after);
-            }
-        }
-    }
-
-    /// Tells those who watch the live tail.
-    fn tell(&self, at: Timestamp, judged: &Judged) {
-        self.parts.counters.count(judged);
-        let tenant = self.scope.tenant_id();
-        if !self.parts.witness.listens(tenant) {
-            return;
-        }
-        let delivery = |position: Position, message_id: &str, code: &str, message: &str| LiveDelivery {
-            at,
-            position,
-            message_id: message_id.to_owned(),
-            destination_id: self.destination,
-            code: code.to_owned(),
-            message: message.to_owned(),
-        };
-        let done = |waiting: &Waiting| delivery(waiting.position, &waiting.message_id, "", "");
-        let say = |event: LiveEvent| self.parts.witness.saw(tenant, event);
-        judged.delivered.iter().map(done).map(LiveEvent::Delivered).for_each(say);
-        judged.skipped.iter().map(done).map(LiveEvent::Skipped).for_each(say);
-        for parked in &judged.parked {
-            let last =
-                parked.history.last().map(|attempt| (attempt.outcome.code.as_str(), attempt.outcome.message.as_str()));
-            let (code, message) = last.unwrap_or((HELD, "it waits behind an earlier event of the same person"));
-            say(LiveEvent::Parked(delivery(parked.position, &parked.message_id, code, message)));
-        }
-        for letter in &judged.dead {
-            say(LiveEvent::Dead(delivery(letter.position, &letter.message_id, "dead", &letter.reason)));
-        }
-    }
+/// Deliveries in the order of the stream. Two that are due may be of one person, and what waits behind the one waits
+/// behind the other: it must not go out twice.
+fn each_once(mut parked: Vec<Parked>) -> Vec<Parked> {
+    parked.sort_by(|a, b| (a.position, &a.action).cmp(&(b.position, &b.action)));
+    parked.dedup_by(|a, b| (a.position, &a.action) == (b.position, &b.action));
+    parked
 }

@@ -181,7 +181,9 @@ impl Inner {
             55..65 => {
                 let reached = self.reached.entry(job.destination.id).or_default();
                 reached.refused.insert(event.message_id.clone());
-                outcome(Verdict::Rejected, "http_400")
+                // Some answer with what no database can hold.
+                let message = if dice < 58 { "no\0t".to_owned() } else { String::new() };
+                Outcome { message, ..outcome(Verdict::Rejected, "http_400") }
             }
             65..75 => {
                 let reached = self.reached.entry(job.destination.id).or_default();
