@@ -15,7 +15,7 @@ pub use access::{ROLE, SETUP_SQL};
 pub const TENANT_TABLES: [&str; 18] = m0001_spine::TENANT_TABLES;
 
 /// Tables of the hub as a whole, which only an operator reads.
-pub const HUB_TABLES: [&str; 3] = m0001_spine::HUB_TABLES;
+pub const HUB_TABLES: [&str; 4] = m0001_spine::HUB_TABLES;
 
 /// The migrations, oldest first.
 pub struct Migrator;

@@ -27,7 +27,7 @@ pub(crate) const TENANT_TABLES: [&str; 18] = [
     "data_keys",
 ];
 
-pub(crate) const HUB_TABLES: [&str; 3] = ["tenants", "operator_tokens", "operator_audit"];
+pub(crate) const HUB_TABLES: [&str; 4] = ["tenants", "operator_tokens", "operator_audit", "hub_marks"];
 
 const SQL: &str = include_str!("m0001_spine.sql");
 
@@ -52,6 +52,7 @@ impl MigrationTrait for Migration {
         guard(db, "tenants", &format!("{} OR {OPERATOR}", OWN.replace("tenant_id", "id"))).await?;
         guard(db, "operator_tokens", OPERATOR).await?;
         guard(db, "operator_audit", OPERATOR).await?;
+        guard(db, "hub_marks", OPERATOR).await?;
         for table in ["write_keys", "api_keys", "operator_tokens"] {
             show_to_bearer(db, table).await?;
         }

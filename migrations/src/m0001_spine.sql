@@ -26,6 +26,12 @@ CREATE TABLE operator_audit (
     reason {text} NOT NULL
 ) {rows};
 
+-- What the master secret makes of a constant: another secret makes something else.
+CREATE TABLE hub_marks (
+    name {key} NOT NULL PRIMARY KEY,
+    mark {bytes} NOT NULL
+) {rows};
+
 CREATE TABLE data_keys (
     tenant_id {id} NOT NULL REFERENCES tenants (id),
     id {int} NOT NULL,

@@ -209,7 +209,7 @@ impl Config {
         }
         if !self.store.url.is_known() {
             let given = self.store.url.to_string();
-            let why = "must begin with sqlite:// or postgres://, or be empty";
+            let why = "must begin with sqlite://, postgres:// or postgresql://, or be empty";
             return Err(ConfigError::Senseless { setting: "store.url", given, why });
         }
         Ok(())

@@ -29,11 +29,11 @@ pub(crate) async fn connect(options: &StoreOptions) -> Result<Connections> {
     if let Some(path) = options.url.strip_prefix("sqlite://") {
         return sqlite(options, Path::new(path)).await;
     }
-    if options.url.starts_with("postgres://") {
+    if ["postgres://", "postgresql://"].iter().any(|scheme| options.url.starts_with(scheme)) {
         let pool = Database::connect(postgres(options)).await?;
         return Ok(Connections { write: pool.clone(), read: pool, dialect: Dialect::Postgres, queue: Arc::default() });
     }
-    Err(StoreError::Setup("the database URL has to start with sqlite:// or postgres://".to_owned()))
+    Err(StoreError::Setup("the database URL has to start with sqlite://, postgres:// or postgresql://".to_owned()))
 }
 
 async fn sqlite(options: &StoreOptions, path: &Path) -> Result<Connections> {

@@ -29,6 +29,7 @@ mod grant;
 mod store;
 
 mod audit;
+mod mark;
 mod operator;
 mod scope;
 mod tenant;

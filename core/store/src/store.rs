@@ -15,7 +15,7 @@ use crate::options::StoreOptions;
 use crate::scope::TenantScope;
 use crate::seal::Master;
 use crate::tx::Claim;
-use crate::{api_key, write_key};
+use crate::{api_key, mark, write_key};
 
 /// The records of all tenants, handed out one tenant at a time. Cheap to clone.
 #[derive(Clone)]
@@ -33,7 +33,8 @@ impl Store {
     /// touched as.
     ///
     /// # Errors
-    /// [`StoreError::Setup`] says what an administrator has to do; [`StoreError::Unavailable`] when the database
+    /// [`StoreError::Setup`] says what an administrator has to do, also when the master secret is not the one that
+    /// the database was begun with; [`StoreError::Unavailable`] when the database
     /// does not answer.
     pub async fn open(options: StoreOptions) -> Result<Self> {
         let connections = connect(&options).await?;
@@ -41,9 +42,11 @@ impl Store {
             sea_orm::DbErr::Custom(message) | sea_orm::DbErr::Migration(message) => StoreError::Setup(message),
             other => other.into(),
         })?;
+        let hasher = KeyHasher::new(&options.master_secret);
+        mark::check(&connections, &hasher).await?;
         Ok(Self(Arc::new(Inner {
             connections,
-            hasher: KeyHasher::new(&options.master_secret),
+            hasher,
             master: Master::new(&options.master_secret),
             grants: GrantCache::default(),
         })))

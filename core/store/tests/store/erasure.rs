@@ -8,7 +8,7 @@ use crate::steps::{crowd, step};
 on_both!(a_removed_tenant_leaves_no_row_in_any_table, a_removal_that_was_cut_short_goes_on);
 
 /// Tables whose rows are not a tenant's. The audit outlives the tenants it speaks of; it holds no personal data.
-const OTHERS: [&str; 4] = ["tenants", "operator_tokens", "operator_audit", "seaql_migrations"];
+const OTHERS: [&str; 5] = ["tenants", "operator_tokens", "operator_audit", "hub_marks", "seaql_migrations"];
 
 async fn a_removed_tenant_leaves_no_row_in_any_table(db: TestDb) {
     let (acme, globex) = (db.tenant("acme").await, db.tenant("globex").await);
