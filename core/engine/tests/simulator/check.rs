@@ -42,7 +42,7 @@ pub(crate) async fn check(world: &World, tally: &mut Tally) -> Result<(), String
         let expected = expected(world, which, &reference, &own);
         let dead = dead(world, *id).await?;
         deliveries(world, which, &expected, &reached, &dead).await?;
-        order(world, which, &reference, &reached, &dead)?;
+        tally.ordered += order(world, which, &reference, &reached, &dead)?;
         for (delivery, times) in &reached.deliveries {
             hold!(
                 *times == 1 || repeatable.contains(delivery),
@@ -212,10 +212,12 @@ fn order(
     reference: &Reference,
     reached: &Reached,
     dead: &[DeadLetter],
-) -> Result<(), String> {
-    if world.redriven {
-        return Ok(());
-    }
+) -> Result<u64, String> {
+    let in_the_end = |born: usize| reference.by_then(born, Position::MAX);
+    let again = world.redriven.iter().filter(|(where_to, _)| *where_to == which).map(|(_, position)| position);
+    let again: BTreeSet<Position> = again.copied().collect();
+    let whose = reference.taken.iter().filter(|(position, ..)| again.contains(position));
+    let aside: BTreeSet<usize> = whose.filter_map(|(.., person)| person.map(in_the_end)).collect();
     let mut first: HashMap<&str, usize> = HashMap::new();
     for (index, id) in reached.arrived.iter().enumerate() {
         first.entry(id).or_insert(index);
@@ -242,10 +244,13 @@ fn order(
             !judged && !given_up.contains(position) && unique[event.message_id.as_str()] == 1
         })
         .filter_map(|(position, event, person)| Some((*position, (*person)?, *first.get(event.message_id.as_str())?)))
+        .filter(|(_, person, _)| !aside.contains(&in_the_end(*person)))
         .collect();
+    let mut pairs = 0;
     for (index, (later, whose, when)) in arrived.iter().enumerate() {
         for (earlier, other, before) in &arrived[..index] {
             let one_person = reference.by_then(*other, *later) == *whose;
+            pairs += u64::from(one_person);
             hold!(
                 !one_person || before < when,
                 "at destination {which} the event at {later} arrived before the one at {earlier} of the same person:\n{later}: {:#?}\n{earlier}: {:#?}\nmerges {:?}",
@@ -255,5 +260,5 @@ fn order(
             );
         }
     }
-    Ok(())
+    Ok(pairs)
 }

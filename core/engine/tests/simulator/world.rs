@@ -10,7 +10,7 @@ use rialto_engine::lane::Next;
 use rialto_engine::{Engine, EngineError, EngineOptions, EngineParts};
 use rialto_model::page::PageRequest;
 use rialto_model::source::Source;
-use rialto_model::{DestinationId, TenantId, Timestamp};
+use rialto_model::{DestinationId, Position, TenantId, Timestamp};
 use rialto_store::{DeliveryFilter, DestinationChange, NewDestination, NewRoute, Store, TenantScope, WriteGrant};
 use serde_json::json;
 
@@ -24,6 +24,8 @@ const START: Timestamp = Timestamp::from_millis(1_769_860_800_000);
 const DEEDS: u32 = 110;
 /// After so many rounds it has to have come to rest.
 const PATIENCE: u32 = 6_000;
+/// The order of so many pairs of events has to be looked at in a seed, on average.
+const ORDERED: u64 = 100;
 
 pub(crate) struct World {
     rng: StdRng,
@@ -40,7 +42,8 @@ pub(crate) struct World {
     pub(crate) destinations: [DestinationId; 3],
     /// Message ids that the client was told are safe.
     pub(crate) acknowledged: Vec<String>,
-    pub(crate) redriven: bool,
+    /// What was tried again after it had been given up: at which destination, which event.
+    pub(crate) redriven: Vec<(usize, Position)>,
     tally: Tally,
 }
 
@@ -59,6 +62,10 @@ pub(crate) struct Tally {
     pub(crate) dead: u64,
     pub(crate) delivered: u64,
     pub(crate) redriven: u64,
+    /// Pairs of events of one person whose order at a destination was looked at.
+    pub(crate) ordered: u64,
+    /// How many seeds that was over.
+    pub(crate) seeds: u64,
 }
 
 impl Tally {
@@ -76,6 +83,8 @@ impl Tally {
             dead,
             delivered,
             redriven,
+            ordered,
+            seeds,
         } = other;
         self.events += events;
         self.duplicates += duplicates;
@@ -89,6 +98,8 @@ impl Tally {
         self.dead += dead;
         self.delivered += delivered;
         self.redriven += redriven;
+        self.ordered += ordered;
+        self.seeds += seeds;
     }
 
     /// A simulation in which nothing goes wrong shows nothing.
@@ -106,6 +117,8 @@ impl Tally {
             dead,
             delivered,
             redriven,
+            ordered,
+            seeds,
         } = self;
         for count in [
             events,
@@ -123,6 +136,7 @@ impl Tally {
         ] {
             assert!(*count > 0, "something never happened: {self:?}");
         }
+        assert!(*ordered >= ORDERED * seeds, "the order of too little was looked at: {self:?}");
     }
 }
 
@@ -179,7 +193,7 @@ impl World {
             sources,
             destinations: destinations.try_into().expect("three"),
             acknowledged: Vec::new(),
-            redriven: false,
+            redriven: Vec::new(),
             tally: Tally::default(),
         }
     }
@@ -204,6 +218,7 @@ impl World {
         }
         self.come_to_rest().await?;
         let mut tally = std::mem::take(&mut self.tally);
+        tally.seeds = 1;
         tally.log_failures = self.log.failed();
         tally.connector_failures = self.script.failures();
         crate::check::check(&self, &mut tally).await?;
@@ -279,7 +294,7 @@ impl World {
         if let Some(letter) = letters.first() {
             self.scope.redrive(letter.id, self.clock.now()).await.expect("is parked again");
             self.engine.wake_lane(self.scope.tenant_id(), letter.destination_id);
-            self.redriven = true;
+            self.redriven.push((self.place(letter.destination_id), letter.position));
             self.tally.redriven += 1;
         }
     }
