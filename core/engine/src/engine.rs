@@ -161,6 +161,7 @@ impl Engine {
             counters: Counters::default(),
             tenants: Processor::shelf(),
             cached: AtomicUsize::new(0),
+            ahead: Arc::default(),
             cache_bytes: options.cache_bytes,
         });
         let loops = workers.map(|workers| Loops::start(Arc::clone(&processor), workers));

@@ -29,7 +29,7 @@ use crate::lane::{Dispatcher, Ready, Witness};
 use crate::live::Live;
 use crate::people::People;
 use crate::status::{Counters, count};
-use crate::step::{Decided, Fresh, Incoming, Step, read, wanted};
+use crate::step::{Decided, Fresh, Incoming, Step, read, strangers, wanted};
 use crate::turns::Turn;
 use ahead::{Ahead, Plan};
 use owned::{Owned, State};
@@ -317,8 +317,7 @@ fn read_all(
 
 /// What has to be known of these and neither is nor was asked for.
 fn missing(incoming: &[Incoming], people: &People, asked: &Wanted) -> Wanted {
-    let mut missing = wanted(incoming, people);
-    missing.message_ids = Vec::new();
+    let mut missing = strangers(incoming, people);
     missing.identifiers.retain(|identifier| asked.identifiers.binary_search(identifier).is_err());
     missing.profile_ids.retain(|id| !asked.profile_ids.contains(id));
     missing

@@ -108,17 +108,25 @@ pub(crate) fn read(entry: Entry, config: &Config, refuse: Option<(String, bool)>
 
 /// What has to be known to decide on these.
 pub(crate) fn wanted(incoming: &[Incoming], people: &People) -> Wanted {
-    let mut wanted = Wanted { dedupe_since: Timestamp(i64::MAX), ..Wanted::default() };
-    for (event, facts) in incoming.iter().filter_map(|incoming| incoming.read.as_ref().ok()) {
+    let mut wanted = Wanted { dedupe_since: Timestamp(i64::MAX), ..strangers(incoming, people) };
+    for (event, _) in incoming.iter().filter_map(|incoming| incoming.read.as_ref().ok()) {
         wanted.message_ids.push(event.message_id.clone());
         wanted.dedupe_since = wanted.dedupe_since.min(event.received_at.before(DEDUPE));
+    }
+    wanted.message_ids.sort_unstable();
+    wanted.message_ids.dedup();
+    wanted
+}
+
+/// Whoever of these is not in memory.
+pub(crate) fn strangers(incoming: &[Incoming], people: &People) -> Wanted {
+    let mut wanted = Wanted::default();
+    for (_, facts) in incoming.iter().filter_map(|incoming| incoming.read.as_ref().ok()) {
         let previous = facts.previous.iter().flat_map(|previous| [&previous.anonymous, &previous.user]);
         let unknown = facts.identifiers.iter().chain(previous).filter(|identifier| people.owner(identifier).is_none());
         wanted.identifiers.extend(unknown.cloned());
         wanted.profile_ids.extend(facts.profile.filter(|id| people.get(*id).is_none()));
     }
-    wanted.message_ids.sort_unstable();
-    wanted.message_ids.dedup();
     wanted.identifiers.sort_unstable();
     wanted.identifiers.dedup();
     wanted

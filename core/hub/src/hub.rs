@@ -11,6 +11,7 @@ use rialto_log::{EmbeddedLog, EmbeddedOptions, EventLog, LogError};
 use rialto_plugin::{EgressPolicy, PluginError, PluginHost, PluginOptions};
 use rialto_store::{Store, StoreError, StoreOptions};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -88,15 +89,25 @@ impl Hub {
     /// # Errors
     /// Names the part that could not start; those before it are ended again.
     pub async fn start(config: Config) -> Result<RunningHub, HubError> {
+        Self::start_behind(config, Handle::current()).await
+    }
+
+    /// Starts every part: those that take requests and make events durable on the runtime `front`, those that work
+    /// on what came in on the one that this is called on, so that no backlog makes a client wait.
+    ///
+    /// # Errors
+    /// As [`Hub::start`].
+    pub async fn start_behind(config: Config, front: Handle) -> Result<RunningHub, HubError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         // Before all else: a second hub on this machine is noticed before anything is touched.
         let address = config.server.listen;
-        let listener = TcpListener::bind(address).await.map_err(|source| HubError::Listen { address, source })?;
+        let bound = front.spawn(TcpListener::bind(address)).await?;
+        let listener = bound.map_err(|source| HubError::Listen { address, source })?;
         let addr = listener.local_addr().map_err(|source| HubError::Listen { address, source })?;
         let options = api_options(&config)?;
         master_secret::make_folder(&config.data_dir)?;
         let store = open_store(&config).await?;
-        let log = open_log(&config).await?;
+        let log = open_log(&config, &front).await?;
         let plugins = open_plugins(&config).await?;
         let connector: Arc<dyn Connector> = Arc::new(plugins.clone());
         let parts = EngineParts {
@@ -117,7 +128,7 @@ impl Hub {
             options,
         };
         let (stop, stopped) = watch::channel(false);
-        let server = tokio::spawn(rialto_api::serve(
+        let server = front.spawn(rialto_api::serve(
             listener,
             rialto_api::router(state),
             serve_options(&config),
@@ -179,7 +190,8 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, HubError> {
     Ok(Store::open(options).await?)
 }
 
-async fn open_log(config: &Config) -> Result<Arc<dyn EventLog>, HubError> {
+/// Opens the log; its threads are of the runtime `front`'s kind, for clients wait for them.
+async fn open_log(config: &Config, front: &Handle) -> Result<Arc<dyn EventLog>, HubError> {
     let folder = config.log_dir();
     let options = EmbeddedOptions {
         window: Duration::from_secs(config.log.window_hours.saturating_mul(60 * 60)),
@@ -188,7 +200,7 @@ async fn open_log(config: &Config) -> Result<Arc<dyn EventLog>, HubError> {
         ..EmbeddedOptions::default()
     };
     // Reading back what a crash left blocks, for as long as the disk takes.
-    let opened = tokio::task::spawn_blocking({
+    let opened = front.spawn_blocking({
         let folder = folder.clone();
         move || EmbeddedLog::open(folder, options)
     });
