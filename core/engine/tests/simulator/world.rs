@@ -19,13 +19,16 @@ use crate::fault::Dice;
 use crate::log::MemoryLog;
 use crate::story::Story;
 
+/// All that waits, in bytes.
+const WHOLE: usize = 4 << 20;
+
 const START: Timestamp = Timestamp::from_millis(1_769_860_800_000);
 /// How much happens before the world calms down.
 const DEEDS: u32 = 110;
 /// After so many rounds it has to have come to rest.
 const PATIENCE: u32 = 6_000;
 /// The order of so many pairs of events has to be looked at in a seed, on average.
-const ORDERED: u64 = 100;
+const ORDERED: u64 = 3_000;
 
 pub(crate) struct World {
     rng: StdRng,
@@ -240,7 +243,9 @@ impl World {
     }
 
     async fn process(&mut self) -> Result<(), String> {
-        let result = self.engine.process(self.scope.tenant_id()).await;
+        // Small ones leave something, which is then read ahead.
+        let bytes = if self.rng.random_ratio(3, 4) { self.rng.random_range(1..6_000) } else { WHOLE };
+        let result = self.engine.process(self.scope.tenant_id(), bytes).await;
         self.tally.crashes += self.dice.take().len() as u64;
         match result {
             Ok(_) | Err(EngineError::Crashed(_) | EngineError::Log(_)) => Ok(()),
@@ -323,7 +328,8 @@ impl World {
             self.enable(id, true).await;
         }
         for _ in 0..PATIENCE {
-            let stepped = self.engine.process(self.scope.tenant_id()).await.map_err(|error| error.to_string())?;
+            let stepped =
+                self.engine.process(self.scope.tenant_id(), WHOLE).await.map_err(|error| error.to_string())?;
             let mut wake: Option<Timestamp> = None;
             let head = self.log.entries().len() as u64;
             let mut busy = stepped.to < head;
