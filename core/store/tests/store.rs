@@ -23,5 +23,7 @@ mod rights;
 mod secrets;
 #[path = "store/steps.rs"]
 mod steps;
+#[path = "store/tenancy.rs"]
+mod tenancy;
 #[path = "store/together.rs"]
 mod together;

@@ -16,17 +16,17 @@ on_both!(
 );
 
 /// A tenant with one of everything; persons, positions and message ids are the same in each.
-struct Filled {
-    scope: TenantScope,
-    source: SourceId,
-    destination: DestinationId,
-    route: RouteId,
-    dead: DeadLetterId,
-    name: &'static str,
+pub(crate) struct Filled {
+    pub(crate) scope: TenantScope,
+    pub(crate) source: SourceId,
+    pub(crate) destination: DestinationId,
+    pub(crate) route: RouteId,
+    pub(crate) dead: DeadLetterId,
+    pub(crate) name: &'static str,
 }
 
 /// Unlike what the hub makes itself, a delivery's rows carry what the destination said: it says the tenant's name.
-fn rows_of(name: &str, destination: DestinationId, dead: DeadLetterId) -> (Parked, DeadLetter) {
+pub(crate) fn rows_of(name: &str, destination: DestinationId, dead: DeadLetterId) -> (Parked, DeadLetter) {
     let parked = Parked {
         position: 2,
         message_id: "m2".into(),
@@ -55,7 +55,7 @@ fn rows_of(name: &str, destination: DestinationId, dead: DeadLetterId) -> (Parke
     (parked, dead)
 }
 
-async fn filled(db: &TestDb, name: &'static str) -> Filled {
+pub(crate) async fn filled(db: &TestDb, name: &'static str) -> Filled {
     let scope = db.tenant(name).await;
     let source = scope.create_source(name, at(1)).await.expect("made").id;
     scope.create_write_key(source, at(1)).await.expect("made");
@@ -207,7 +207,7 @@ async fn a_write_touches_its_own_tenant_only(db: TestDb) {
 }
 
 /// Every row of a tenant in every table, as text.
-async fn fingerprint(raw: &DatabaseConnection, tenant: TenantId) -> Vec<(String, Vec<String>)> {
+pub(crate) async fn fingerprint(raw: &DatabaseConnection, tenant: TenantId) -> Vec<(String, Vec<String>)> {
     let postgres = raw.get_database_backend() == sea_orm::DbBackend::Postgres;
     let tenant = if postgres { format!("'{}'", tenant.0) } else { format!("x'{}'", tenant.0.as_simple()) };
     let mut all = Vec::new();
