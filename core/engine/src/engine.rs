@@ -263,12 +263,12 @@ impl Engine {
         }
     }
 
-    /// Makes one step of the processor, for those who make steps by hand.
+    /// Makes one step of the processor over about so many bytes of events, for those who make steps by hand.
     ///
     /// # Errors
     /// What the store or the log did not do. Nothing of the step counts then.
-    pub async fn process(&self, tenant: TenantId) -> Result<Stepped, EngineError> {
-        self.0.processor.step(tenant, 4 << 20).await
+    pub async fn process(&self, tenant: TenantId, bytes: usize) -> Result<Stepped, EngineError> {
+        self.0.processor.step(tenant, bytes).await
     }
 
     /// Makes one step of a lane, for those who make steps by hand.

@@ -76,7 +76,8 @@ fn sqlite_pool(options: &StoreOptions, connections: u32, read_only: bool) -> Con
             .foreign_keys(true)
             .busy_timeout(busy)
             .page_size(8192)
-            .pragma("cache_size", "-65536")
+            // The one writer holds what is hot; readers come and go.
+            .pragma("cache_size", if read_only { "-16384" } else { "-65536" })
             // 64 MB of log, so that a page that many commits write goes into the database once.
             .pragma("wal_autocheckpoint", "8192")
             .pragma("journal_size_limit", "67108864")
