@@ -148,7 +148,7 @@ fn idle_figures(
             )),
         Figure::new(name, format!("{many} idle tenants, threads"), "threads", &[started.footprint.threads as f64])
             .against("with 1 tenant", alone.footprint.threads as f64)
-            .bar(Bar::RatioAtMost(1.1)),
+            .bar(Bar::RatioAtMost(2.0)),
         Figure::new(name, format!("{many} idle tenants, wake-ups"), "wakes/s", &[started.wakes_a_second])
             .against("with 1 tenant", alone.wakes_a_second)
             .bar(Bar::RatioAtMost(2.0))
