@@ -47,6 +47,7 @@ pub struct Server {
     pub listen: SocketAddr,
     pub trusted_proxies: Vec<String>,
     pub max_body_kib: usize,
+    pub max_bodies_mib: usize,
     pub max_connections: usize,
     pub header_timeout_seconds: u64,
     pub body_idle_timeout_seconds: u64,
@@ -187,6 +188,7 @@ impl Config {
         let positive = [
             ("server.max_connections", self.server.max_connections as u64),
             ("server.max_body_kib", self.server.max_body_kib as u64),
+            ("server.max_bodies_mib", self.server.max_bodies_mib as u64),
             ("server.header_timeout_seconds", self.server.header_timeout_seconds),
             ("server.body_idle_timeout_seconds", self.server.body_idle_timeout_seconds),
             ("store.max_connections", u64::from(self.store.max_connections)),

@@ -258,6 +258,7 @@ fn api_options(config: &Config) -> Result<ApiOptions, HubError> {
     Ok(ApiOptions {
         trusted_proxies: config.server.trusted_proxies.iter().map(parse).collect::<Result<_, _>>()?,
         max_body: config.server.max_body_kib.saturating_mul(1024),
+        max_bodies: config.server.max_bodies_mib.saturating_mul(MIB),
         version: VERSION,
         ..ApiOptions::default()
     })
