@@ -6,11 +6,12 @@ use sea_orm_migration::sea_orm::ConnectionTrait;
 use crate::access::{guard, show_to_bearer};
 use crate::dialect::spell;
 
-pub(crate) const TENANT_TABLES: [&str; 18] = [
+pub(crate) const TENANT_TABLES: [&str; 19] = [
     "idempotency_keys",
     "outbox",
     "dead_letters",
     "parked",
+    "passed_over",
     "timeline",
     "identifiers",
     "aliases",

@@ -175,6 +175,21 @@ CREATE INDEX dead_letters_destination ON dead_letters (tenant_id, destination_id
 CREATE INDEX dead_letters_profile ON dead_letters (tenant_id, profile_id);
 CREATE INDEX dead_letters_message ON dead_letters (tenant_id, message_id);
 
+-- Deliveries that ended otherwise than delivered and have no other row: what the lane is past and is not here, nor
+-- parked, nor dead, was delivered.
+CREATE TABLE passed_over (
+    tenant_id {id} NOT NULL,
+    destination_id {id} NOT NULL,
+    position {int} NOT NULL,
+    action {key} NOT NULL,
+    what {text} NOT NULL,
+    code {text} NOT NULL,
+    message {text} NOT NULL,
+    at {int} NOT NULL,
+    PRIMARY KEY (tenant_id, destination_id, position, action),
+    FOREIGN KEY (tenant_id, destination_id) REFERENCES destinations (tenant_id, id) ON DELETE CASCADE
+) {clustered};
+
 CREATE TABLE profiles (
     tenant_id {id} NOT NULL,
     id {id} NOT NULL,

@@ -102,6 +102,37 @@ pub struct DeadLetter {
     pub history: Vec<Attempt>,
 }
 
+/// The most characters that are kept of why a delivery was passed over.
+pub const MAX_PASSED_OVER: usize = 200;
+
+/// A delivery that came to nothing and is not open any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Where the event stands in the stream.
+    pub position: Position,
+    /// The destination.
+    pub destination_id: DestinationId,
+    /// The connector's action; empty for its only one.
+    pub action: String,
+    /// How it came to nothing.
+    pub what: Passing,
+    /// The connector's code for it; of one that was discarded, that of its last attempt.
+    pub code: String,
+    /// The connector's words for it, or why it had been given up; at most [`MAX_PASSED_OVER`] characters.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How a delivery came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passing {
+    /// The connector had nothing to send for it.
+    Skipped,
+    /// It had been given up, and someone discarded it.
+    Discarded,
+}
+
 /// How a destination's lane stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Lane {

@@ -99,9 +99,10 @@ pub struct Fate {
 pub enum FateStatus {
     /// The destination took it.
     Delivered,
-    /// The lane is past it and nothing is open: the destination took it, or the connector had nothing to send, or
-    /// it was given up and discarded. A lane counts these and keeps no row for each, so it is not known which.
-    Settled,
+    /// The connector had nothing to send for it.
+    Skipped,
+    /// It was given up, and someone discarded it.
+    Discarded,
     /// The lane has not come to it yet.
     Waiting,
     /// The lane has not come to it, for it stands still.

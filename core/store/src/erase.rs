@@ -12,10 +12,11 @@ use crate::tx::{Claim, HubTx};
 
 /// Tables that grow with events, and what their rows are found by: they are emptied bit by bit, so that no other
 /// tenant waits for a lock or for SQLite's one writer.
-const LARGE: [(&str, &str); 8] = [
+const LARGE: [(&str, &str); 9] = [
     ("outbox", "message_id"),
     ("dead_letters", "id"),
     ("parked", "destination_id, position, action"),
+    ("passed_over", "destination_id, position, action"),
     ("timeline", "position"),
     ("identifiers", "kind, value"),
     ("aliases", "absorbed_id"),

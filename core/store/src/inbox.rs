@@ -7,13 +7,13 @@ use sea_orm::Value;
 
 use crate::bulk;
 use crate::change::DeliveryFilter;
-use crate::dead;
 use crate::error::{Result, StoreError};
 use crate::lane::{hold, promote_living};
 use crate::page::{after_id, not_a_cursor, page_of, to_sql};
 use crate::parked::{self, insert_canonical};
 use crate::scope::TenantScope;
 use crate::tx::TenantTx;
+use crate::{dead, passed_over};
 
 /// Conditions of a listing with their values; `$1` is the tenant.
 struct Conditions {
@@ -176,13 +176,15 @@ impl TenantScope {
         Ok(parked)
     }
 
-    /// Lets a dead letter go for good.
+    /// Lets a dead letter go for good; that it was, and why it had been given up, stays written down.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    pub async fn discard(&self, id: DeadLetterId) -> Result<()> {
+    pub async fn discard(&self, id: DeadLetterId, now: Timestamp) -> Result<()> {
         let tx = self.write().await?;
+        let letter = dead::find(&tx, id).await?;
         dead::remove(&tx, id).await?;
+        passed_over::discarded(&tx, &letter, now).await?;
         tx.commit().await
     }
 }

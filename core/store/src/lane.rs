@@ -12,12 +12,14 @@ use crate::parked::{self, insert_canonical, promote};
 use crate::scope::TenantScope;
 use crate::tx::TenantTx;
 use crate::write::LaneWrite;
-use crate::{dead, profile};
+use crate::{dead, passed_over, profile};
 
-const COLUMNS: &str = "l.destination_id, l.cursor, l.delivered, l.skipped, l.dead, l.updated_at, \
+/// What [`from_row`] reads, in its order; of a table called `l`.
+pub(crate) const COLUMNS: &str = "l.destination_id, l.cursor, l.delivered, l.skipped, l.dead, l.updated_at, \
                        (SELECT count(*) FROM parked p WHERE p.tenant_id = $1 AND p.destination_id = l.destination_id)";
 
-fn from_row(row: &QueryResult) -> Result<Lane> {
+/// A lane of a row with [`COLUMNS`].
+pub(crate) fn from_row(row: &QueryResult) -> Result<Lane> {
     Ok(Lane {
         destination_id: DestinationId(row.try_get_by_index(0)?),
         cursor: from_sql(row.try_get_by_index(1)?)?,
@@ -29,8 +31,9 @@ fn from_row(row: &QueryResult) -> Result<Lane> {
     })
 }
 
-/// The rows of a window's parked and dead events, ready to write.
+/// The rows of a window's events that did not simply go through, ready to write.
 pub(crate) struct Rows {
+    skipped: Option<String>,
     parked: Option<String>,
     dead: Option<String>,
 }
@@ -69,12 +72,12 @@ impl TenantScope {
             to_sql(*from)?.into(),
             to_sql(*to)?.into(),
             to_sql(*delivered)?.into(),
-            to_sql(*skipped)?.into(),
+            to_sql(skipped.len() as u64)?.into(),
             to_sql(dead.len() as u64)?.into(),
             now.0.into(),
         ];
         let persons = parked.iter().map(|row| row.profile_id.0).collect();
-        let count = 1 + parked.len() + dead.len();
+        let count = 1 + skipped.len() + parked.len() + dead.len();
         self.write_together(count, move |tx| Box::pin(write(tx, destination, values, rows, persons, now))).await
     }
 }
@@ -101,16 +104,20 @@ async fn write(
 
 impl Rows {
     fn of(window: &LaneWrite) -> Result<Self> {
-        let LaneWrite { destination_id, parked, dead, .. } = window;
+        let LaneWrite { destination_id, skipped, parked, dead, now, .. } = window;
         let parked = parked.iter().map(|row| parked::Row::of(row, *destination_id)).collect::<Result<Vec<_>>>()?;
         let dead = dead.iter().map(|row| dead::Row::of(row, *destination_id)).collect::<Result<Vec<_>>>()?;
         Ok(Self {
+            skipped: passed_over::skipped(skipped, *destination_id, *now)?,
             parked: if parked.is_empty() { None } else { Some(bulk::parameter("parked", parked)?) },
             dead: if dead.is_empty() { None } else { Some(bulk::parameter("dead", dead)?) },
         })
     }
 
     async fn write(self, tx: &TenantTx) -> Result<()> {
+        if let Some(skipped) = self.skipped {
+            tx.run(&passed_over::insert(tx.dialect), [skipped.into()]).await?;
+        }
         if let Some(parked) = self.parked {
             tx.run(&insert_canonical(tx.dialect, "parked", &parked::MEMBERS), [parked.into()]).await?;
         }

@@ -51,8 +51,10 @@ mod lane;
 mod load;
 mod merge;
 mod parked;
+mod passed_over;
 mod profile;
 mod settle;
+mod standing;
 mod step;
 mod timeline;
 
@@ -69,4 +71,4 @@ pub use operator::Operator;
 pub use options::StoreOptions;
 pub use scope::TenantScope;
 pub use store::Store;
-pub use write::{Heads, LaneWrite, Loaded, OutboxEvent, Remembered, Settle, StepWrite, Wanted};
+pub use write::{Heads, LaneWrite, Loaded, OutboxEvent, Remembered, Settle, Skip, Standing, StepWrite, Wanted};

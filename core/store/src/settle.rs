@@ -5,7 +5,6 @@ use sea_orm::Value;
 use serde::Serialize;
 
 use crate::bulk::{self, BulkRow};
-use crate::dead;
 use crate::dialect::Kind;
 use crate::error::Result;
 use crate::fault::in_batch;
@@ -15,6 +14,7 @@ use crate::parked::{self, insert_canonical};
 use crate::scope::TenantScope;
 use crate::tx::TenantTx;
 use crate::write::Settle;
+use crate::{dead, passed_over};
 
 /// Which row of a lane is meant.
 const KEY: [(&str, Kind); 2] = [("position", Kind::Int), ("action", Kind::Text)];
@@ -66,6 +66,7 @@ struct Rows {
     all: String,
     delivered: Option<String>,
     skipped: Option<String>,
+    passed_over: Option<String>,
     dead: Option<String>,
     updates: Option<String>,
     letters: Option<String>,
@@ -77,14 +78,16 @@ impl Rows {
         let Settle { destination_id, delivered, skipped, again, dead, now } = settle;
         let dead_keys = || dead.iter().map(|row| key(row.position, &row.action));
         let again_keys = again.iter().map(|row| key(row.position, &row.action));
-        let taken = delivered.iter().chain(skipped).map(row);
+        let skipped_keys = || skipped.iter().map(|skip| key(skip.position, &skip.action));
+        let taken = delivered.iter().map(row).chain(skipped_keys());
         let updates = again.iter().map(|row| parked::Row::of(row, *destination_id)).collect();
         let letters = dead.iter().map(|row| dead::Row::of(row, *destination_id)).collect();
         Ok(Self {
             destination: *destination_id,
             all: parameter(taken.chain(dead_keys()).chain(again_keys).collect())?.unwrap_or_else(|| "[]".to_owned()),
             delivered: parameter(delivered.iter().map(row).collect())?,
-            skipped: parameter(skipped.iter().map(row).collect())?,
+            skipped: parameter(skipped_keys().collect())?,
+            passed_over: passed_over::skipped(skipped, *destination_id, *now)?,
             dead: parameter(dead_keys().collect())?,
             updates: parameter(updates)?,
             letters: parameter(letters)?,
@@ -107,7 +110,7 @@ fn parameter<R: BulkRow>(rows: Result<Vec<R>>) -> Result<Option<String>> {
 }
 
 async fn write(tx: &TenantTx, rows: Rows) -> Result<()> {
-    let Rows { destination, all, delivered, skipped, dead, updates, letters, now } = rows;
+    let Rows { destination, all, delivered, skipped, passed_over, dead, updates, letters, now } = rows;
     hold(tx, destination).await?;
     let persons = persons_of(tx, destination, all).await?;
     if let Some(updates) = updates {
@@ -115,6 +118,9 @@ async fn write(tx: &TenantTx, rows: Rows) -> Result<()> {
     }
     if let Some(letters) = letters {
         bury(tx, letters).await.map_err(in_batch)?;
+    }
+    if let Some(skips) = passed_over {
+        tx.run(&passed_over::insert_parked(tx.dialect), [skips.into()]).await.map_err(in_batch)?;
     }
     let mut counts = vec![Value::from(destination.0)];
     for keys in [delivered, skipped, dead] {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rialto_model::decision::TimelineEntry;
-use rialto_model::delivery::{DeadLetter, Parked};
+use rialto_model::delivery::{DeadLetter, Lane, Parked, PassedOver};
 use rialto_model::identifier::Identifier;
 use rialto_model::profile::{Merge, Profile};
 use rialto_model::{DestinationId, Position, ProfileId, Timestamp};
@@ -84,14 +84,41 @@ pub struct LaneWrite {
     pub to: Position,
     /// How many events the destination took.
     pub delivered: u64,
-    /// How many the connector had nothing to send for.
-    pub skipped: u64,
+    /// What the connector had nothing to send for.
+    pub skipped: Vec<Skip>,
     /// What is to be tried again, and what waits behind such.
     pub parked: Vec<Parked>,
     /// What is given up.
     pub dead: Vec<DeadLetter>,
     /// The moment of the write.
     pub now: Timestamp,
+}
+
+/// A delivery that the connector had nothing to send for, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skip {
+    /// Where the event stands.
+    pub position: Position,
+    /// The connector's action; empty for its only one.
+    pub action: String,
+    /// The connector's code.
+    pub code: String,
+    /// The connector's words; only the beginning of long ones is kept.
+    pub message: String,
+}
+
+/// What there is of one event at its destinations, as of one moment. What a lane is past and is in none of the lists
+/// was delivered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The destinations' lanes, as far as they are there.
+    pub lanes: Vec<Lane>,
+    /// What waits.
+    pub parked: Vec<Parked>,
+    /// What was given up.
+    pub dead: Vec<DeadLetter>,
+    /// What came to nothing otherwise.
+    pub passed_over: Vec<PassedOver>,
 }
 
 /// What became of parked rows; it is written whole or not at all.
@@ -102,7 +129,7 @@ pub struct Settle {
     /// Rows the destination took: position and action.
     pub delivered: Vec<(Position, String)>,
     /// Rows the connector had nothing to send for.
-    pub skipped: Vec<(Position, String)>,
+    pub skipped: Vec<Skip>,
     /// Rows that stay, with their attempts, history and due time.
     pub again: Vec<Parked>,
     /// Rows that are given up.

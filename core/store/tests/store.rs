@@ -17,6 +17,8 @@ mod erasure;
 mod isolation;
 #[path = "store/keys.rs"]
 mod keys;
+#[path = "store/passed_over.rs"]
+mod passed_over;
 #[path = "store/rights.rs"]
 mod rights;
 #[path = "store/secrets.rs"]

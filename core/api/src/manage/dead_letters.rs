@@ -73,7 +73,7 @@ async fn retry_dead_letter(
 ///
 /// Its event is never delivered to that destination. The event itself stays.
 #[utoipa::path(delete, path = "/api/v1/dead_letters/{id}", tag = "Deliveries", params(("id" = DeadLetterId, Path)))]
-async fn discard_dead_letter(Editor(scope): Editor, At(id): At<DeadLetterId>) -> Result<Done> {
-    scope.discard(id).await?;
+async fn discard_dead_letter(State(api): State<Api>, Editor(scope): Editor, At(id): At<DeadLetterId>) -> Result<Done> {
+    scope.discard(id, api.now()).await?;
     Ok(Done)
 }

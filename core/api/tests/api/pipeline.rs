@@ -76,7 +76,7 @@ async fn an_explanation_tells_what_became_of_an_event_at_each_destination(hub: &
         let fate = fates.iter().find(|fate| fate["destination_id"] == id);
         text(fate.unwrap_or_else(|| panic!("{id} is missing from {told}")), "status")
     };
-    assert!(["delivered", "settled"].contains(&fate(&works).as_str()), "{told}");
+    assert_eq!(fate(&works), "delivered", "{told}");
     assert!(["parked", "lane_stopped"].contains(&fate(&waits).as_str()), "{told}");
     assert_eq!((fate(&dies).as_str(), fate(&never).as_str()), ("dead", "not_taken"), "{told}");
     let read = hub.get("/api/v1/events/m1", &acme.viewer).await.expect(200);
@@ -144,6 +144,42 @@ async fn a_dead_letter_is_read_retried_and_discarded(hub: &Hub) {
     hub.call("DELETE", &path, &acme.editor, None).await.expect(204);
     hub.call("DELETE", &path, &acme.editor, None).await.expect(404);
     assert_eq!(count(&hub.get("/api/v1/dead_letters", &acme.viewer).await.expect(200)), 0);
+}
+
+async fn an_explanation_tells_delivered_skipped_and_discarded_of_one_lane_apart(hub: &Hub) {
+    let acme = hub.tenant("acme").await;
+    let (crm, _) = hub.destination(&acme, "crm", "skip").await;
+    let track = |id: &'static str| json!({"messageId": id, "userId": "u1", "event": "Bought"});
+    let turn = async |mode: &str| {
+        let settings = json!({"settings": {"url": "https://example.com", "mode": mode}});
+        hub.call("PATCH", &format!("/api/v1/destinations/{crm}"), &acme.editor, Some(&settings)).await.expect(200);
+    };
+    let counts = async |what: &str| {
+        hub.until("/api/v1/lanes", &acme.viewer, |lanes| lanes["items"][0][what] == 1).await;
+    };
+    hub.track(&acme, &track("left")).await.expect(200);
+    counts("skipped").await;
+    turn("reject").await;
+    hub.track(&acme, &track("dead")).await.expect(200);
+    counts("dead").await;
+    turn("deliver").await;
+    hub.track(&acme, &track("taken")).await.expect(200);
+    counts("delivered").await;
+    let letters = hub.get("/api/v1/dead_letters", &acme.viewer).await.expect(200);
+    let path = format!("/api/v1/dead_letters/{}", text(&letters["items"][0], "id"));
+    hub.call("DELETE", &path, &acme.editor, None).await.expect(204);
+
+    for (id, status, said) in [
+        ("left", "skipped", "nothing_to_send"),
+        ("dead", "discarded", "http_400"),
+        ("taken", "delivered", "The destination took it."),
+    ] {
+        let told = hub.get(&format!("/api/v1/events/{id}/explain"), &acme.viewer).await.expect(200);
+        let fate = &told["destinations"][0];
+        assert_eq!(text(fate, "status"), status, "{told}");
+        assert!(text(fate, "said").contains(said), "{told}");
+        assert!(text(&told, "said").contains(&format!("{status}: 1")), "{told}");
+    }
 }
 
 async fn the_live_tail_shows_a_tenant_its_own_events_as_they_pass(hub: &Hub) {
@@ -224,6 +260,7 @@ on_both!(
     two_devices_become_one_person_who_is_found_by_everything_they_are_known_by,
     an_explanation_tells_what_became_of_an_event_at_each_destination,
     a_dead_letter_is_read_retried_and_discarded,
+    an_explanation_tells_delivered_skipped_and_discarded_of_one_lane_apart,
     the_live_tail_shows_a_tenant_its_own_events_as_they_pass,
     a_revoked_key_is_shown_out_of_the_live_tail,
     listeners_to_one_tenant_are_bounded,

@@ -3,22 +3,21 @@
 use std::collections::HashMap;
 
 use rialto_model::decision::{RouteDecision, RouteVerdict, TimelineEntry};
-use rialto_model::delivery::{Attempt, DeadLetter, Lane, Parked};
+use rialto_model::delivery::{Attempt, DeadLetter, Lane, Parked, PassedOver, Passing};
 use rialto_model::explain::{Fate, FateStatus};
 use rialto_model::lane::{LaneState, StandReason};
-use rialto_model::page::PageRequest;
-use rialto_model::{DestinationId, Timestamp};
-use rialto_store::{DeliveryFilter, TenantScope};
+use rialto_model::{DestinationId, Position, Timestamp};
+use rialto_store::{Standing, TenantScope};
 
 use super::ExplainError;
 use crate::engine::Engine;
 
-/// What is open for an event, and how its lanes stand.
+/// What is known of an event at its destinations.
 struct Records {
-    lanes: HashMap<DestinationId, Lane>,
     names: HashMap<DestinationId, (String, bool)>,
-    parked: Vec<Parked>,
-    dead: Vec<DeadLetter>,
+    /// Up to where lanes were done, which may be ahead of what is written down, before `standing` was read.
+    seen: HashMap<DestinationId, Position>,
+    standing: Standing,
 }
 
 impl Engine {
@@ -27,16 +26,15 @@ impl Engine {
         if row.decision.routes.is_empty() {
             return Ok(Vec::new());
         }
-        // The lanes first: what is parked between the two reads was not yet behind the cursor then.
-        let lanes = scope.lanes().await?.into_iter().map(|lane| (lane.destination_id, lane)).collect();
-        let filter = DeliveryFilter { position: Some(row.position), ..DeliveryFilter::default() };
-        let all = PageRequest { limit: Some(rialto_model::page::MAX_LIMIT), after: None };
+        let ids: Vec<DestinationId> = row.decision.routes.iter().map(|route| route.destination_id).collect();
+        // The cursors in memory first: whatever they had passed by then has its rows, if it has any, in what is read
+        // after, and a delivery is said to be done only by what was seen of it.
+        let seen = ids.iter().filter_map(|id| Some((*id, self.lane_cursor(scope.tenant_id(), *id)?))).collect();
+        let standing = scope.standing(row.position, &row.message_id, &ids).await?;
         let config = scope.config().await?;
         let enabled = config.tenant.enabled;
         let names = config.destinations.into_iter().map(|(d, _)| (d.id, (d.name, d.enabled && enabled))).collect();
-        let parked = scope.parked(&filter, &all).await?.items;
-        let dead = scope.dead_letters(&filter, &all).await?.items;
-        let records = Records { lanes, names, parked, dead };
+        let records = Records { names, seen, standing };
         Ok(row.decision.routes.iter().map(|route| self.fate(scope, row, route, &records)).collect())
     }
 
@@ -57,24 +55,28 @@ impl Engine {
         }
         let action = route.action.as_deref().unwrap_or_default();
         let here = |destination: DestinationId, its: &str| destination == route.destination_id && its == action;
-        let Some(lane) = records.lanes.get(&route.destination_id) else {
+        let Standing { lanes, parked, dead, passed_over } = &records.standing;
+        let Some(lane) = lanes.iter().find(|lane| lane.destination_id == route.destination_id) else {
             (fate.status, fate.said) = (FateStatus::Gone, "The destination was deleted.".to_owned());
             return fate;
         };
-        if let Some(parked) = records.parked.iter().find(|one| here(one.destination_id, &one.action)) {
+        if let Some(parked) = parked.iter().find(|one| here(one.destination_id, &one.action)) {
             (fate.status, fate.said) = parked_words(parked);
             (fate.attempts, fate.due_at) = (parked.history.clone(), parked.due_at);
             return fate;
         }
-        if let Some(dead) = records.dead.iter().find(|one| here(one.destination_id, &one.action)) {
+        if let Some(dead) = dead.iter().find(|one| here(one.destination_id, &one.action)) {
             (fate.status, fate.said) = (FateStatus::Dead, dead_words(dead));
             fate.attempts.clone_from(&dead.history);
             return fate;
         }
-        // A lane writes its cursor down when it has something to write with it; in memory it may be further.
-        let seen = self.lane_cursor(scope.tenant_id(), route.destination_id).unwrap_or(0);
+        if let Some(passed) = passed_over.iter().find(|one| here(one.destination_id, &one.action)) {
+            (fate.status, fate.said) = passed_words(passed);
+            return fate;
+        }
+        let seen = records.seen.get(&route.destination_id).copied().unwrap_or(0);
         if lane.cursor.max(seen) >= row.position {
-            (fate.status, fate.said) = done_words(lane);
+            (fate.status, fate.said) = (FateStatus::Delivered, "The destination took it.".to_owned());
             return fate;
         }
         let state = self.lane_state(scope.tenant_id(), route.destination_id);
@@ -126,17 +128,20 @@ fn dead_words(dead: &DeadLetter) -> String {
     format!("It was given up at {} (attempts: {}): {}. It can be retried.", dead.died_at, dead.attempts, dead.reason)
 }
 
-/// The lane is past it and nothing is open. A lane that never skipped or gave up anything delivered all of it.
-fn done_words(lane: &Lane) -> (FateStatus, String) {
-    match (lane.skipped, lane.dead) {
-        (0, 0) => (FateStatus::Delivered, "The destination took it.".to_owned()),
-        (_, 0) => {
-            let said = "The destination took it, or the connector had nothing to send for it; a lane counts these and keeps no row for each.";
-            (FateStatus::Settled, said.to_owned())
+fn passed_words(passed: &PassedOver) -> (FateStatus, String) {
+    let PassedOver { code, message, at, .. } = passed;
+    match passed.what {
+        Passing::Skipped => {
+            let why = match (code.as_str(), message.as_str()) {
+                ("", "") => "it did not say why".to_owned(),
+                (why, "") | ("", why) => why.to_owned(),
+                (code, message) => format!("{code}: {message}"),
+            };
+            (FateStatus::Skipped, format!("At {at} the connector had nothing to send for it: {why}."))
         }
-        _ => {
-            let said = "The destination took it, or the connector had nothing to send for it, or it was given up and discarded since; a lane counts these and keeps no row for each.";
-            (FateStatus::Settled, said.to_owned())
+        Passing::Discarded => {
+            let said = format!("It had been given up ({message}) and was discarded at {at}.");
+            (FateStatus::Discarded, said)
         }
     }
 }

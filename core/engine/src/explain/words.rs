@@ -91,11 +91,13 @@ pub(super) fn story(refused: Option<&str>, fates: &[Fate]) -> String {
     }
     let of = |wanted: &[FateStatus]| fates.iter().filter(|fate| wanted.contains(&fate.status)).count();
     let parts: Vec<String> = [
-        (of(&[FateStatus::Delivered, FateStatus::Settled]), "done with"),
+        (of(&[FateStatus::Delivered]), "delivered"),
+        (of(&[FateStatus::Skipped]), "skipped"),
         (of(&[FateStatus::Waiting]), "still to come"),
         (of(&[FateStatus::LaneStopped]), "standing still"),
         (of(&[FateStatus::Parked, FateStatus::HeldBehind]), "to be tried again"),
         (of(&[FateStatus::Dead]), "given up"),
+        (of(&[FateStatus::Discarded]), "discarded"),
         (of(&[FateStatus::NotTaken]), "not taken"),
         (of(&[FateStatus::Gone]), "deleted"),
     ]

@@ -33,7 +33,8 @@ pub(super) struct Waiting {
 #[derive(Debug, Default)]
 pub(super) struct Judged {
     pub(super) delivered: Vec<Waiting>,
-    pub(super) skipped: Vec<Waiting>,
+    /// With what the connector said of it.
+    pub(super) skipped: Vec<(Waiting, Outcome)>,
     pub(super) parked: Vec<Parked>,
     pub(super) dead: Vec<DeadLetter>,
     /// Persons of whom something is parked now.
@@ -47,7 +48,7 @@ impl Judged {
     pub(super) fn add(&mut self, destination: DestinationId, now: Timestamp, waiting: Waiting, outcome: Outcome) {
         match outcome.verdict {
             Verdict::Delivered => self.delivered.push(waiting),
-            Verdict::Skipped => self.skipped.push(waiting),
+            Verdict::Skipped => self.skipped.push((waiting, outcome)),
             Verdict::Rejected => self.give_up(destination, now, waiting, outcome),
             Verdict::Retry if outcome.code == HELD => self.hold(destination, now, waiting),
             Verdict::Retry | Verdict::Unauthorized => self.retry(destination, now, waiting, outcome),

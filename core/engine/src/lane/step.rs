@@ -1,5 +1,5 @@
 //! One step of a lane: what is due again first, then the next window. The cursor moves in one transaction with what
-//! is parked and given up; nothing is written for an event that simply went through.
+//! is parked, skipped and given up; nothing is written for an event that simply went through.
 
 mod record;
 mod tell;

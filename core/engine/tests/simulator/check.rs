@@ -42,6 +42,7 @@ pub(crate) async fn check(world: &World, tally: &mut Tally) -> Result<(), String
         let expected = expected(world, which, &reference, &own);
         let dead = dead(world, *id).await?;
         deliveries(world, which, &expected, &reached, &dead).await?;
+        skips(world, which, &reference, &own, &reached).await?;
         tally.ordered += order(world, which, &reference, &reached, &dead)?;
         for (delivery, times) in &reached.deliveries {
             hold!(
@@ -201,6 +202,28 @@ async fn deliveries(
     hold!(lane.dead == dead.len() as u64, "lane counts {} dead letters, there are {}", lane.dead, dead.len());
     let counted = lane.delivered + lane.skipped + lane.dead;
     hold!(counted == total, "destination {which} counts {counted} of {total} events: {lane:?}");
+    Ok(())
+}
+
+/// As many rows say of events that they were skipped as the lane counts, each of an event that was.
+async fn skips(
+    world: &World,
+    which: usize,
+    reference: &Reference,
+    own: &[(Position, Event)],
+    reached: &Reached,
+) -> Result<(), String> {
+    let id = world.destinations[which];
+    let events = reference.taken.iter().map(|(position, event, _)| (position, event));
+    let events = events.chain(own.iter().map(|(position, event)| (position, event)));
+    let (mut rows, mut counted) = (0, 0);
+    for (position, event) in events.filter(|(_, event)| reached.skipped.contains(&event.message_id)) {
+        let standing = world.scope.standing(*position, &event.message_id, &[id]).await;
+        let standing = standing.map_err(|error| error.to_string())?;
+        rows += standing.passed_over.len() as u64;
+        counted = standing.lanes[0].skipped;
+    }
+    hold!(rows == counted, "destination {which} counts {counted} skipped and has {rows} rows for them");
     Ok(())
 }
 

@@ -188,7 +188,9 @@ impl Inner {
             65..75 => {
                 let reached = self.reached.entry(job.destination.id).or_default();
                 reached.skipped.insert(event.message_id.clone());
-                outcome(Verdict::Skipped, "")
+                // Some say what no database can hold.
+                let message = if dice < 68 { "no\0t".to_owned() } else { String::new() };
+                Outcome { message, ..outcome(Verdict::Skipped, "") }
             }
             _ => {
                 self.arrive(job.destination.id, one, event);

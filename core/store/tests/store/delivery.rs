@@ -3,7 +3,7 @@
 use rialto_model::delivery::{Attempt, DeadLetter, Outcome, Parked, Verdict};
 use rialto_model::page::PageRequest;
 use rialto_model::{DeadLetterId, DestinationId, Position, ProfileId, Timestamp};
-use rialto_store::{DeliveryFilter, LaneWrite, Settle, StoreError, TenantScope};
+use rialto_store::{DeliveryFilter, LaneWrite, Settle, Skip, StoreError, TenantScope};
 
 use crate::harness::{TestDb, at, destination, profile_id};
 use crate::steps::{merging, person, step};
@@ -32,7 +32,12 @@ fn attempt(number: u32) -> Attempt {
     Attempt { number, at: at(7), outcome }
 }
 
-fn parked(destination: DestinationId, position: Position, person: u128, due_at: Option<Timestamp>) -> Parked {
+pub(crate) fn parked(
+    destination: DestinationId,
+    position: Position,
+    person: u128,
+    due_at: Option<Timestamp>,
+) -> Parked {
     Parked {
         position,
         message_id: format!("m{position}"),
@@ -47,7 +52,7 @@ fn parked(destination: DestinationId, position: Position, person: u128, due_at: 
     }
 }
 
-fn dead(destination: DestinationId, position: Position, person: u128) -> DeadLetter {
+pub(crate) fn dead(destination: DestinationId, position: Position, person: u128) -> DeadLetter {
     DeadLetter {
         id: DeadLetterId(uuid::Uuid::from_u128(u128::from(position) + 500)),
         position,
@@ -63,11 +68,24 @@ fn dead(destination: DestinationId, position: Position, person: u128) -> DeadLet
     }
 }
 
-fn window(destination: DestinationId, from: Position, to: Position, parked: Vec<Parked>) -> LaneWrite {
-    LaneWrite { destination_id: destination, from, to, delivered: 0, skipped: 0, parked, dead: Vec::new(), now: at(9) }
+pub(crate) fn skip(position: Position) -> Skip {
+    Skip { position, action: String::new(), code: "nothing_to_send".into(), message: "it is a page view".into() }
 }
 
-fn settle(destination: DestinationId) -> Settle {
+pub(crate) fn window(destination: DestinationId, from: Position, to: Position, parked: Vec<Parked>) -> LaneWrite {
+    LaneWrite {
+        destination_id: destination,
+        from,
+        to,
+        delivered: 0,
+        skipped: Vec::new(),
+        parked,
+        dead: Vec::new(),
+        now: at(9),
+    }
+}
+
+pub(crate) fn settle(destination: DestinationId) -> Settle {
     Settle {
         destination_id: destination,
         delivered: Vec::new(),
@@ -95,7 +113,7 @@ async fn a_lane_starts_at_the_processor_and_is_fenced(db: TestDb) {
     let lane = scope.lane(crm).await.expect("there");
     assert_eq!((lane.cursor, lane.delivered, lane.parked), (3, 0, 0), "it gets what comes from here on");
     let mut write = window(crm, 3, 5, Vec::new());
-    (write.delivered, write.skipped) = (1, 1);
+    (write.delivered, write.skipped) = (1, vec![skip(4)]);
     scope.commit_lane(&write).await.expect("commits");
     let lane = scope.lane(crm).await.expect("there");
     assert_eq!((lane.cursor, lane.delivered, lane.skipped, lane.updated_at), (5, 1, 1, at(9)));
@@ -185,7 +203,7 @@ async fn when_the_first_goes_the_next_is_due(db: TestDb) {
     );
     assert_eq!(left[3], later);
     assert_eq!(positions(&scope.due(crm, at(20), 9).await.expect("reads")), [3, 5]);
-    let outcome = Settle { skipped: vec![(3, String::new())], ..settle(crm) };
+    let outcome = Settle { skipped: vec![skip(3)], ..settle(crm) };
     scope.settle(&outcome).await.expect("settles");
     let due = scope.due(crm, at(20), 9).await.expect("reads");
     assert_eq!(due.iter().map(|row| (row.position, row.action.as_str())).collect::<Vec<_>>(), [(3, "b"), (5, "")]);
@@ -286,8 +304,9 @@ async fn a_dead_letter_is_driven_again_in_its_place(db: TestDb) {
     assert!(matches!(scope.redrive(dead(crm, 5, 2).id, at(31)).await, Err(StoreError::NotFound { .. })));
     assert_eq!(positions(&scope.due(crm, at(30), 9).await.expect("reads")), [5]);
     assert_eq!(positions(&scope.held_behind(crm, profile_id(1), 9).await.expect("reads")), [4, 6]);
-    scope.discard(dead(crm, 7, 3).id).await.expect("gone");
-    assert!(matches!(scope.discard(dead(crm, 7, 3).id).await, Err(StoreError::NotFound { what: "dead letter" })));
+    scope.discard(dead(crm, 7, 3).id, at(40)).await.expect("gone");
+    let twice = scope.discard(dead(crm, 7, 3).id, at(41)).await;
+    assert!(matches!(twice, Err(StoreError::NotFound { what: "dead letter" })));
     let lane = scope.lane(crm).await.expect("there");
     assert_eq!((lane.dead, lane.parked), (1, 4), "a discarded one stays counted as given up");
 }

@@ -3,7 +3,9 @@
 use rialto_model::delivery::{DeadLetter, Parked};
 use rialto_model::page::PageRequest;
 use rialto_model::{DeadLetterId, DestinationId, RouteId, SourceId, TenantId};
-use rialto_store::{DeliveryFilter, LaneWrite, NewRoute, OutboxEvent, RouteFilter, StoreError, TenantScope, Wanted};
+use rialto_store::{
+    DeliveryFilter, LaneWrite, NewRoute, OutboxEvent, RouteFilter, Skip, StoreError, TenantScope, Wanted,
+};
 use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
 
 use crate::harness::{TestDb, at, destination, number, profile_id, schema};
@@ -88,7 +90,7 @@ pub(crate) async fn filled(db: &TestDb, name: &'static str) -> Filled {
         from: 0,
         to: 2,
         delivered: 0,
-        skipped: 0,
+        skipped: vec![Skip { position: 2, action: "other".into(), code: name.into(), message: name.into() }],
         parked: vec![parked_row],
         dead: vec![dead_row],
         now: at(9),
@@ -119,6 +121,9 @@ async fn two_tenants_with_the_same_ids_see_nothing_of_each_other(db: TestDb) {
             [*destination]
         );
         assert_eq!(scope.lane(*destination).await.expect("there").parked, 1);
+        let standing = scope.standing(2, "m2", &tenants.each_ref().map(|one| one.destination)).await.expect("reads");
+        assert_eq!((standing.lanes.len(), standing.parked.len()), (1, 1));
+        assert_eq!(standing.passed_over.iter().map(|row| row.code.as_str()).collect::<Vec<_>>(), [*name]);
 
         let named = |entries: &[rialto_model::decision::TimelineEntry], count: usize| {
             assert_eq!(entries.len(), count);

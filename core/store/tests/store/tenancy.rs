@@ -10,7 +10,7 @@ use rialto_model::page::PageRequest;
 use rialto_model::{ApiKeyId, DeadLetterId, TenantId, WriteKeyId};
 use rialto_store::{
     DeliveryFilter, DestinationChange, LaneWrite, NewDestination, NewRoute, Result, RouteChange, RouteFilter, Settle,
-    SourceChange, StoreError, TenantScope, Wanted,
+    Skip, SourceChange, StoreError, TenantScope, Wanted,
 };
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 
@@ -111,7 +111,7 @@ fn changes() -> Vec<(&'static str, With, Call)> {
             scope.settle(&Settle {
                 destination_id,
                 delivered: vec![(2, String::new())],
-                skipped: vec![(9, String::new())],
+                skipped: vec![skip(3, "other")],
                 again: vec![Parked { position: 3, attempts: 7, ..parked }],
                 dead: vec![DeadLetter { action: String::new(), ..dead }],
                 now: at(21),
@@ -154,6 +154,7 @@ fn reads() -> Vec<(&'static str, With, Call)> {
         next_due: Own, |scope, o| scope.next_due(o.filled.destination);
         held_behind: Own, |scope, o| scope.held_behind(o.filled.destination, profile_id(1), 9);
         held_profiles: Own, |scope, o| scope.held_profiles(o.filled.destination);
+        standing: Own, |scope, o| async { scope.standing(2, "m2", &[o.filled.destination]).await };
         dead_letters: Own, |scope, o| async { scope.dead_letters(&of(o), &page()).await };
         dead_letter: Own, |scope, o| scope.dead_letter(o.filled.dead);
         profile: Own, |scope, _o| scope.profile(profile_id(1));
@@ -180,7 +181,7 @@ fn reads() -> Vec<(&'static str, With, Call)> {
 
 fn removals() -> Vec<(&'static str, With, Call)> {
     calls! {
-        discard: Own, |scope, o| scope.discard(o.filled.dead);
+        discard: Own, |scope, o| scope.discard(o.filled.dead, at(22));
         forget: Own, |scope, _o| async {
             scope.remember("other key", "a request", at(23)).await?;
             scope.forget("other key").await
@@ -210,6 +211,10 @@ fn rows(other: &Other, position: u64, dead: u128) -> (Parked, DeadLetter) {
     (parked, DeadLetter { position, message_id, profile_id, action: "other".into(), ..letter })
 }
 
+fn skip(position: u64, action: &str) -> Skip {
+    Skip { position, action: action.into(), code: "mine".into(), message: "mine".into() }
+}
+
 fn window(other: &Other, from: u64, to: u64, dead: u128) -> LaneWrite {
     let (parked, letter) = rows(other, to, dead);
     LaneWrite {
@@ -217,7 +222,7 @@ fn window(other: &Other, from: u64, to: u64, dead: u128) -> LaneWrite {
         from,
         to,
         delivered: 0,
-        skipped: 0,
+        skipped: vec![skip(to, "third")],
         parked: vec![parked],
         dead: vec![letter],
         now: at(10),
@@ -285,14 +290,24 @@ async fn twin(raw: &DatabaseConnection, from: TenantId, to: TenantId) {
     };
     let (from, to) = (id(from), id(to));
     let tables = schema(raw).await;
-    for table in ["parked", "dead_letters"] {
+    for table in ["parked", "passed_over", "dead_letters"] {
         raw.execute_unprepared(&format!("DELETE FROM {table} WHERE tenant_id = {to}")).await.expect("is a statement");
     }
-    for table in ["sources", "write_keys", "api_keys", "destinations", "lanes", "routes", "parked", "dead_letters"] {
+    for table in [
+        "sources",
+        "write_keys",
+        "api_keys",
+        "destinations",
+        "lanes",
+        "routes",
+        "parked",
+        "passed_over",
+        "dead_letters",
+    ] {
         let (_, columns) = tables.iter().find(|(name, _)| name == table).expect("there is such a table");
         let value = |column: &String| match column.as_str() {
             "tenant_id" => to.clone(),
-            "name" | "delivery_id" | "reason" => format!("replace({column}, 'globex', 'twin')"),
+            "name" | "delivery_id" | "reason" | "code" | "message" => format!("replace({column}, 'globex', 'twin')"),
             // Unique among all tenants.
             "hash" => literal(&"ab".repeat(32)),
             other => other.to_owned(),

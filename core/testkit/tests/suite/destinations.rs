@@ -68,7 +68,7 @@ async fn each_bad_destination_fills_only_its_own_lane() {
             let fate = fates.iter().find(|fate| fate["destination_id"] == json!(id)).cloned().unwrap_or_default();
             let status = fate["status"].as_str().unwrap_or_default();
             let text = fate.to_string();
-            ["parked", "dead", "lane_stopped", "delivered", "settled"].contains(&status) && text.contains(word)
+            ["parked", "dead", "lane_stopped", "delivered"].contains(&status) && text.contains(word)
         };
         acme.explained("d-0", &format!("says why not: {what}"), told).await;
     }

@@ -1,9 +1,9 @@
 //! Writing down what came of a window or of retries. What a connector said is a stranger's text: where the database
 //! cannot hold it the rows are written without it, for a delivery that is not written down is made again.
 
-use rialto_model::delivery::{Attempt, DeadLetter, Parked};
+use rialto_model::delivery::{Attempt, DeadLetter, Outcome, Parked};
 use rialto_model::{Position, Timestamp};
-use rialto_store::{LaneWrite, Settle, StoreError};
+use rialto_store::{LaneWrite, Settle, Skip, StoreError};
 
 use super::{Lane, StepError};
 use crate::faults::Point;
@@ -18,7 +18,7 @@ impl Lane {
             from: memory.saved,
             to,
             delivered: judged.delivered.len() as u64,
-            skipped: judged.skipped.len() as u64,
+            skipped: judged.skipped.iter().map(skip).collect(),
             parked: judged.parked.clone(),
             dead: judged.dead.clone(),
             now,
@@ -48,7 +48,7 @@ impl Lane {
         let mut settle = Settle {
             destination_id: self.destination,
             delivered: judged.delivered.iter().map(gone).collect(),
-            skipped: judged.skipped.iter().map(gone).collect(),
+            skipped: judged.skipped.iter().map(skip).collect(),
             again: judged.parked.clone(),
             dead: judged.dead.clone(),
             now,
@@ -64,6 +64,12 @@ impl Lane {
         }
         Ok(())
     }
+}
+
+fn skip((waiting, outcome): &(Waiting, Outcome)) -> Skip {
+    let Waiting { position, action, .. } = waiting;
+    let Outcome { code, message, .. } = outcome;
+    Skip { position: *position, action: action.clone(), code: code.clone(), message: message.clone() }
 }
 
 /// Whose rows the database cannot hold, if it says so; an error that is about something else is handed back.

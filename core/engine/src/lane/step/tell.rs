@@ -71,9 +71,12 @@ impl Lane {
             message: message.to_owned(),
         };
         let done = |waiting: &Waiting| delivery(waiting.position, &waiting.message_id, "", "");
+        let skipped = |(waiting, said): &(Waiting, Outcome)| {
+            delivery(waiting.position, &waiting.message_id, &said.code, &said.message)
+        };
         let say = |event: LiveEvent| self.parts.witness.saw(tenant, event);
         judged.delivered.iter().map(done).map(LiveEvent::Delivered).for_each(say);
-        judged.skipped.iter().map(done).map(LiveEvent::Skipped).for_each(say);
+        judged.skipped.iter().map(skipped).map(LiveEvent::Skipped).for_each(say);
         for parked in &judged.parked {
             let last =
                 parked.history.last().map(|attempt| (attempt.outcome.code.as_str(), attempt.outcome.message.as_str()));
