@@ -31,9 +31,16 @@ pub struct Received {
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: Bytes,
+    /// The status that it is answered with; none where it is not answered at all.
+    pub status: Option<u16>,
 }
 
 impl Received {
+    /// Whether the answer says that it is taken.
+    pub fn is_taken(&self) -> bool {
+        self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+
     /// The events in it, whether it is one or a batch of the webhook connector.
     ///
     /// # Panics
@@ -68,6 +75,17 @@ pub enum Reply {
     Headers(usize),
     /// Answers 200, a byte of the body at a time, so far apart.
     Drip(Duration),
+}
+
+impl Reply {
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status(status) | Self::Full(status, ..) => Some(*status),
+            Self::After(_, then) => then.status(),
+            Self::Endless | Self::Headers(_) | Self::Drip(_) => Some(200),
+            Self::Hang | Self::Reset | Self::Forward(_) => None,
+        }
+    }
 }
 
 type Script = dyn Fn(&Received) -> Reply + Send + Sync;
@@ -172,12 +190,13 @@ async fn converse(stream: TcpStream, book: &Book) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     while let Some((method, path, headers, body)) = read_request(&mut stream).await? {
         let number = book.next.fetch_add(1, Ordering::Relaxed);
-        let received = Received { number, at: Instant::now(), method, path, headers, body };
+        let mut received = Received { number, at: Instant::now(), method, path, headers, body, status: None };
         let script = Arc::clone(&book.script.lock());
         let mut reply = script(&received);
         if let Reply::Forward(server) = reply {
             reply = forward(server, &received).await?;
         }
+        received.status = reply.status();
         book.received.lock().push(received);
         while let Reply::After(wait, then) = reply {
             tokio::time::sleep(wait).await;

@@ -1,4 +1,5 @@
-//! Clients that send without pause and keep a book of what the hub has said of each request.
+//! Clients that send without pause and keep a book of what the hub has said of each request. A quarter of the persons
+//! come on phones that nobody knows at first, and are one with them from an identify call on.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +10,12 @@ use rialto_testkit::persona::{Persona, ingest};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+/// How many phones a newcomer has, one after the other. A profile holds five.
+const PHONES: u64 = 4;
+/// For how many requests a phone is nobody's, and how many more are sent before the next one comes.
+const UNKNOWN: u64 = 12;
+const KNOWN: u64 = 8;
 
 /// One request: the message ids in it, and what came of it.
 #[derive(Debug, Clone)]
@@ -75,7 +82,11 @@ impl Load {
                     batches: number % 2 == 1,
                     insists: number / 2 % 2 == 0,
                     pause: pace.pause,
+                    // Those insist, so that no call that joins two persons into one is given up.
+                    newcomer: number % 8 / 2 == 2,
                     seq: 0,
+                    turn: 0,
+                    joined: 0,
                     book: Book::default(),
                 };
                 running.spawn(sender.run(stopping.clone()));
@@ -104,7 +115,12 @@ struct Sender {
     batches: bool,
     insists: bool,
     pause: Duration,
+    newcomer: bool,
     seq: u64,
+    /// How many requests it has sent.
+    turn: u64,
+    /// How many phones are known to be the person's.
+    joined: u64,
     book: Book,
 }
 
@@ -113,31 +129,61 @@ impl Sender {
         let client = Client::new(self.address);
         while !*stopping.borrow() {
             let size = if self.batches { rand::random_range(2..=12) } else { 1 };
-            let events: Vec<Value> = (0..size).map(|_| self.next_event(size)).collect();
-            let acknowledged = self.deliver(&client, &events).await;
-            let ids = events.iter().filter_map(|event| event["messageId"].as_str().map(str::to_owned));
-            self.book.entries.push(Entry { tenant: self.tenant.clone(), message_ids: ids.collect(), acknowledged });
+            self.send(&client, size).await;
             let pause = self.pause.mul_f64(rand::random_range(0.5..1.5));
             tokio::time::sleep(pause).await;
+        }
+        if self.phone().is_some() {
+            // Whoever was about to be known is.
+            self.turn = self.joined * (UNKNOWN + KNOWN) + UNKNOWN;
+            self.send(&client, 1).await;
         }
         self.book
     }
 
-    /// The person's next step; the first says who it is.
+    async fn send(&mut self, client: &Client, size: u64) {
+        let events: Vec<Value> = (0..size).map(|_| self.next_event(size)).collect();
+        let acknowledged = self.deliver(client, &events).await;
+        let ids = events.iter().filter_map(|event| event["messageId"].as_str().map(str::to_owned));
+        self.book.entries.push(Entry { tenant: self.tenant.clone(), message_ids: ids.collect(), acknowledged });
+        self.turn += 1;
+    }
+
+    /// The phone that is not known to be the person's, while there is one.
+    fn phone(&self) -> Option<u64> {
+        let begun = self.turn > self.joined * (UNKNOWN + KNOWN);
+        (self.newcomer && self.joined < PHONES && begun).then_some(self.joined)
+    }
+
+    /// The person's next step; the first says who it is. A newcomer's are those of two persons, turn by turn, until
+    /// they are known to be one.
     fn next_event(&mut self, size: u64) -> Value {
-        let (seq, person) = (self.seq, &self.person);
+        let (seq, person) = (self.seq, self.person.clone());
         self.seq += 1;
-        let kind = if seq == 0 { "identify" } else { "track" };
         let mut event = json!({
-            "type": kind, "event": "Step", "userId": person, "messageId": format!("{person}-{seq}"),
-            "properties": {"seq": seq, "size": size},
+            "type": "track", "event": "Step", "userId": person, "messageId": format!("{person}-{seq}"),
+            "properties": {"person": person, "seq": seq, "size": size},
         });
-        if seq == 0 {
-            event["traits"] = json!({"email": format!("{person}@example.com")});
-        }
-        if seq % 10 == 3 {
+        let traits = json!({"email": format!("{person}@example.com")});
+        if let Some(phone) = self.phone() {
+            let device = json!(format!("{person}-phone-{phone}"));
+            if self.turn >= phone * (UNKNOWN + KNOWN) + UNKNOWN {
+                self.joined += 1;
+                event["type"] = json!("identify");
+                event["traits"] = traits;
+                event["anonymousId"] = device;
+            } else if seq.is_multiple_of(2) {
+                event["properties"]["phone"] = json!(phone);
+                event["userId"] = Value::Null;
+                event["anonymousId"] = device;
+            }
+        } else if seq == 0 {
+            event["type"] = json!("identify");
+            event["traits"] = traits;
+        } else if seq % 10 == 3 && !self.newcomer {
             event["anonymousId"] = json!(format!("{person}-device-{}", seq / 10 % 3));
         }
+        event["properties"]["joined"] = json!(self.joined);
         event
     }
 
