@@ -260,7 +260,6 @@ fn api_options(config: &Config) -> Result<ApiOptions, HubError> {
         max_body: config.server.max_body_kib.saturating_mul(1024),
         max_bodies: config.server.max_bodies_mib.saturating_mul(MIB),
         version: VERSION,
-        ..ApiOptions::default()
     })
 }
 
