@@ -187,7 +187,7 @@ pub(crate) fn order_holds(arrived: &[Arrived]) {
     in_order(&mut taken(arrived));
 }
 
-fn in_order<'a>(arrived: &mut dyn Iterator<Item = &'a Arrived>) {
+fn in_order(arrived: &mut dyn Iterator<Item = &Arrived>) {
     let mut last: BTreeMap<(&str, Option<u64>), u64> = BTreeMap::new();
     let mut known: BTreeMap<&str, u64> = BTreeMap::new();
     let mut seen = BTreeSet::new();
