@@ -1,7 +1,7 @@
 //! `cargo xtask mutants`: breaks the code on purpose, one line at a time, in a copy, and checks that the named test
 //! turns red. A test that stays green on its mutant does not count.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -91,6 +91,8 @@ struct Bench {
     target: PathBuf,
     clients: PathBuf,
     postgres: Option<Postgres>,
+    /// Each package's integration tests.
+    targets: BTreeMap<String, Vec<String>>,
 }
 
 impl Bench {
@@ -105,7 +107,7 @@ impl Bench {
         println!("  {}", dim("the copy has a build of its own: the first takes as long as a fresh clone's"));
         let built = folder.join("target");
         link_plugins(&built)?;
-        Ok(Self { tree, target: built, clients, postgres: Postgres::bring()? })
+        Ok(Self { tree, target: built, clients, postgres: Postgres::bring()?, targets: test_targets()? })
     }
 
     /// The test is green without the sabotage and red with it.
@@ -149,7 +151,11 @@ impl Bench {
 
     fn test(&self, mutant: &Mutant, build_only: bool) -> Command {
         let mut command = self.cargo();
-        command.args(["test", "--package", &mutant.package]);
+        // Of the whole workspace, for the features of a part of it would build the world again.
+        command.args(["test", "--workspace", "--lib", "--bins"]);
+        for target in self.targets.get(&mutant.package).into_iter().flatten() {
+            command.args(["--test", target]);
+        }
         if build_only {
             command.arg("--no-run");
         } else {
@@ -166,6 +172,18 @@ impl Bench {
         }
         command
     }
+}
+
+fn test_targets() -> Done<BTreeMap<String, Vec<String>>> {
+    let said = quietly(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
+    let said: serde_json::Value = serde_json::from_str(&said).during("cargo metadata")?;
+    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let is_test = |target: &serde_json::Value| target["kind"][0] == "test";
+    let tests = |package: &serde_json::Value| {
+        list(&package["targets"]).iter().filter(|target| is_test(target)).map(|target| text(&target["name"])).collect()
+    };
+    Ok(list(&said["packages"]).iter().map(|package| (text(&package["name"]), tests(package))).collect())
 }
 
 /// The plugins and test guests of the real build, where tests of the copy look for them.
