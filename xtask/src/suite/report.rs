@@ -3,7 +3,7 @@
 use crate::fault::{Done, Fault};
 
 /// What only looks like a test: the life of a child process, which the tests that start it run.
-const CHILDREN: [&str; 1] = ["clients::child"];
+const CHILDREN: [&str; 2] = ["clients::child", "log_power_cut::clients::child"];
 
 /// Something worth showing while the tests run.
 #[derive(Debug, PartialEq, Eq)]
