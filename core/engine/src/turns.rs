@@ -46,7 +46,7 @@ struct Seat {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Turn {
     pub(crate) tenant: TenantId,
-    /// How many bytes of events it may take; one event at least.
+    /// How many bytes of events it may take; never 0.
     pub(crate) bytes: usize,
     /// The last event that is known to wait; 0 if none is.
     pub(crate) head: Position,
@@ -83,14 +83,21 @@ impl Turns {
 
     fn take(&self) -> Option<Turn> {
         let mut inner = self.inner.lock();
-        let tenant = inner.queue.pop_front()?;
-        let alone = inner.queue.is_empty();
-        let seat = inner.seats.entry(tenant).or_default();
-        (seat.running, seat.again, seat.seen) = (true, false, seat.head);
-        let worth = if alone { ALONE } else { QUANTUM };
-        seat.worth = worth;
-        seat.deficit = (seat.deficit + worth).min(worth);
-        Some(Turn { tenant, bytes: usize::try_from(seat.deficit).unwrap_or(0).max(1), head: seat.head })
+        loop {
+            let tenant = inner.queue.pop_front()?;
+            let alone = inner.queue.is_empty();
+            let seat = inner.seats.entry(tenant).or_default();
+            seat.worth = if alone { ALONE } else { QUANTUM };
+            seat.deficit = (seat.deficit + seat.worth).min(seat.worth);
+            match usize::try_from(seat.deficit) {
+                Ok(bytes) if bytes > 0 => {
+                    (seat.running, seat.again, seat.seen) = (true, false, seat.head);
+                    return Some(Turn { tenant, bytes, head: seat.head });
+                }
+                // Still in debt: a step of one event would cost nearly as much as a whole one.
+                _ => inner.queue.push_back(tenant),
+            }
+        }
     }
 
     /// A turn is over: it came to `to` and took `bytes`. With `more` false nothing waited beyond `to` when it looked;
@@ -179,6 +186,22 @@ mod tests {
         assert_eq!(turns.next().await.tenant, tenant(3));
         turns.done(tenant(3), 1, 1, true);
         assert_eq!(turns.next().await.bytes, usize::try_from(QUANTUM).expect("fits"));
+    }
+
+    #[tokio::test]
+    async fn who_is_in_debt_lets_others_pass_and_is_not_fobbed_off_with_a_turn_of_nothing() {
+        let turns = Turns::default();
+        turns.wake(tenant(1), 10);
+        turns.wake(tenant(2), 10);
+        let quantum = usize::try_from(QUANTUM).expect("fits");
+        // What was read ahead while it was alone.
+        turns.done(turns.next().await.tenant, 1, 4 * quantum, true);
+        for round in 0..4 {
+            assert_eq!(turns.next().await.tenant, tenant(2), "{round}");
+            turns.done(tenant(2), round + 1, 1, true);
+        }
+        let turn = turns.next().await;
+        assert_eq!((turn.tenant, turn.bytes), (tenant(1), quantum));
     }
 
     #[tokio::test]
