@@ -6,7 +6,7 @@ use sea_orm_migration::sea_orm::ConnectionTrait;
 use crate::access::{guard, show_to_bearer};
 use crate::dialect::spell;
 
-pub(crate) const TENANT_TABLES: [&str; 19] = [
+pub(crate) const TENANT_TABLES: [&str; 20] = [
     "idempotency_keys",
     "outbox",
     "dead_letters",
@@ -16,6 +16,7 @@ pub(crate) const TENANT_TABLES: [&str; 19] = [
     "identifiers",
     "aliases",
     "merges",
+    "sightings",
     "profiles",
     "lanes",
     "routes",

@@ -29,7 +29,10 @@ pub(crate) struct People {
 /// What a step changed, as the store is told it.
 #[derive(Default)]
 pub(crate) struct Changes {
+    /// Whose document changed.
     pub(crate) touched: BTreeSet<ProfileId>,
+    /// Who was seen, their document changed or not.
+    pub(crate) seen: BTreeSet<ProfileId>,
     pub(crate) claims: BTreeMap<Identifier, (ProfileId, Timestamp)>,
     /// Absorbed profiles and whose id answers for them now; no chains.
     pub(crate) absorbed: BTreeMap<ProfileId, ProfileId>,
@@ -64,11 +67,20 @@ impl People {
         self.profiles.peek(&id).map(|kept| &kept.profile)
     }
 
-    /// A person to be changed: it will be written.
+    /// A person to be changed: the whole document will be written.
     pub(crate) fn touch(&mut self, id: ProfileId) -> Option<&mut Profile> {
         let kept = self.profiles.get_mut(&id)?;
         self.changes.touched.insert(id);
         Some(&mut kept.profile)
+    }
+
+    /// A person took part in an event that happened at `at`.
+    pub(crate) fn saw(&mut self, id: ProfileId, at: Timestamp, received_at: Timestamp) {
+        let Some(Kept { profile, .. }) = self.profiles.get_mut(&id) else { return };
+        self.changes.seen.insert(id);
+        profile.events += 1;
+        profile.updated_at = received_at;
+        profile.last_seen_at = if profile.events == 1 { at } else { profile.last_seen_at.max(at) };
     }
 
     /// The id that answers for `id` after this step's merges.
@@ -116,6 +128,7 @@ impl People {
         let kept = self.profiles.pop(&absorbed)?;
         self.bytes = self.bytes.saturating_sub(kept.bytes);
         self.changes.touched.remove(&absorbed);
+        self.changes.seen.remove(&absorbed);
         for answers in self.changes.absorbed.values_mut().filter(|answers| **answers == absorbed) {
             *answers = survivor;
         }

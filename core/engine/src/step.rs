@@ -9,7 +9,7 @@ use rialto_model::decision::{Decision, TimelineEntry};
 use rialto_model::event::{Event, EventType};
 use rialto_model::profile::Provenance;
 use rialto_model::{Position, ProfileId, TenantId, Timestamp};
-use rialto_store::{OutboxEvent, StepWrite, Wanted};
+use rialto_store::{OutboxEvent, Sighting, StepWrite, Wanted};
 
 use crate::config::Config;
 use crate::derive::ENGINE_SOURCE;
@@ -223,18 +223,18 @@ impl Step<'_> {
     /// Puts the event on its person. An event cannot have happened after it was received, so a clock that is ahead
     /// does not pin a trait for years.
     fn fold(&mut self, id: ProfileId, event: &Event, facts: Facts, decision: &mut Decision, course: &mut Course) {
-        let Some(profile) = self.people.touch(id) else { return };
         let at = event.timestamp.min(event.received_at);
-        let provenance = Provenance { source_id: event.source_id, message_id: event.message_id.clone(), at };
-        if !facts.traits.is_empty() {
+        self.people.saw(id, at, event.received_at);
+        if facts.traits.is_empty() {
+            return;
+        }
+        if let Some(profile) = self.people.touch(id) {
+            let provenance = Provenance { source_id: event.source_id, message_id: event.message_id.clone(), at };
             let size = course.sizes.entry(id).or_insert_with(|| Size::of(profile));
             let left = fold(profile, size, facts.traits, &provenance);
             decision.stale_traits = left.stale;
             decision.dropped_traits.extend(left.dropped);
         }
-        profile.events += 1;
-        profile.updated_at = event.received_at;
-        profile.last_seen_at = if profile.events == 1 { at } else { profile.last_seen_at.max(at) };
     }
 
     fn finish(self, write: &mut StepWrite) {
@@ -243,6 +243,8 @@ impl Step<'_> {
         let changes = &self.people.changes;
         write.absorbed = changes.absorbed.iter().map(|(gone, survivor)| (*gone, *survivor)).collect();
         write.profiles = changes.touched.iter().filter_map(|id| self.people.get(*id).cloned()).collect();
+        let only_seen = changes.seen.difference(&changes.touched);
+        write.seen = only_seen.filter_map(|id| self.people.get(*id).map(Sighting::of)).collect();
         write.claims =
             changes.claims.iter().map(|(identifier, (id, since))| (identifier.clone(), *id, *since)).collect();
     }

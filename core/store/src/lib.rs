@@ -71,4 +71,6 @@ pub use operator::Operator;
 pub use options::StoreOptions;
 pub use scope::TenantScope;
 pub use store::Store;
-pub use write::{Heads, LaneWrite, Loaded, OutboxEvent, Remembered, Settle, Skip, Standing, StepWrite, Wanted};
+pub use write::{
+    Heads, LaneWrite, Loaded, OutboxEvent, Remembered, Settle, Sighting, Skip, Standing, StepWrite, Wanted,
+};

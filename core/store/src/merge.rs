@@ -158,8 +158,11 @@ pub(crate) async fn absorb(tx: &TenantTx, absorbed: &[(ProfileId, ProfileId)]) -
     }
     let sql = dialect.insert("aliases", &ABSORBED);
     tx.run(&sql, [pairs.into()]).await?;
-    let sql = format!("DELETE FROM profiles WHERE tenant_id = $1 AND id IN {}", dialect.list("$2", Kind::Id));
-    tx.run(&sql, [gone.into()]).await?;
+    for (table, column) in [("profiles", "id"), ("sightings", "profile_id")] {
+        let ids = dialect.list("$2", Kind::Id);
+        tx.run(&format!("DELETE FROM {table} WHERE tenant_id = $1 AND {column} IN {ids}"), [gone.as_str().into()])
+            .await?;
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Profiles as rows: a document with the columns that lists need beside it.
+//! Profiles as rows: the document in one table, and what every event changes in another.
 
 use std::collections::HashMap;
 
@@ -16,30 +16,27 @@ use crate::error::{Result, StoreError};
 use crate::page::{after_id, from_sql, page_of, to_sql};
 use crate::scope::TenantScope;
 use crate::tx::TenantTx;
+use crate::write::Sighting;
 
-/// What [`from_row`] reads, in its order.
-pub(crate) const COLUMNS: &str = "id, created_at, updated_at, last_seen_at, merges, events, body";
+/// A SELECT of what [`from_row`] reads, up to its conditions. SQLite takes the tables of a CROSS JOIN in their order.
+const SELECT: &str = "SELECT p.id, p.created_at, s.updated_at, s.last_seen_at, p.merges, s.events, p.body \
+                      FROM profiles p CROSS JOIN sightings s \
+                      WHERE p.tenant_id = $1 AND s.tenant_id = p.tenant_id AND s.profile_id = p.id";
 
 /// The columns of a bulk write.
-pub(crate) const MEMBERS: [(&str, Kind); 7] = [
-    ("id", Kind::Id),
-    ("created_at", Kind::Int),
-    ("updated_at", Kind::Int),
-    ("last_seen_at", Kind::Int),
-    ("merges", Kind::Int),
-    ("events", Kind::Int),
-    ("body", Kind::Text),
-];
+pub(crate) const MEMBERS: [(&str, Kind); 4] =
+    [("id", Kind::Id), ("created_at", Kind::Int), ("merges", Kind::Int), ("body", Kind::Text)];
+
+/// The columns of a bulk write of sightings.
+pub(crate) const SEEN: [(&str, Kind); 4] =
+    [("profile_id", Kind::Id), ("updated_at", Kind::Int), ("last_seen_at", Kind::Int), ("events", Kind::Int)];
 
 /// A profile as bulk writes take it.
 #[derive(Serialize)]
 pub(crate) struct Row {
     id: Hex,
     created_at: i64,
-    updated_at: i64,
-    last_seen_at: i64,
     merges: u32,
-    events: i64,
     body: String,
 }
 
@@ -58,37 +55,58 @@ impl BulkRow for Row {
 
 impl BoundRow for Row {
     fn values(self) -> Vec<Value> {
-        let Self { id, created_at, updated_at, last_seen_at, merges, events, body } = self;
-        vec![
-            id.0.into(),
-            created_at.into(),
-            updated_at.into(),
-            last_seen_at.into(),
-            i64::from(merges).into(),
-            events.into(),
-            body.into(),
-        ]
+        let Self { id, created_at, merges, body } = self;
+        vec![id.0.into(), created_at.into(), i64::from(merges).into(), body.into()]
     }
 }
 
 impl Row {
     pub(crate) fn of(profile: &Profile) -> Result<Self> {
-        let Profile { id, created_at, updated_at, last_seen_at, identifiers, traits, deleted_traits, merges, events } =
-            profile;
-        Ok(Self {
-            id: Hex(id.0),
-            created_at: created_at.0,
-            updated_at: updated_at.0,
-            last_seen_at: last_seen_at.0,
-            merges: *merges,
-            events: to_sql(*events)?,
-            body: document::write(identifiers, traits, deleted_traits)?,
-        })
+        let Profile { id, created_at, identifiers, traits, deleted_traits, merges, .. } = profile;
+        let body = document::write(identifiers, traits, deleted_traits)?;
+        Ok(Self { id: Hex(id.0), created_at: created_at.0, merges: *merges, body })
     }
 }
 
-/// A profile of a row with [`COLUMNS`].
-pub(crate) fn from_row(row: &QueryResult) -> Result<Profile> {
+/// A sighting as bulk writes take it.
+#[derive(Serialize)]
+pub(crate) struct SeenRow {
+    profile_id: Hex,
+    updated_at: i64,
+    last_seen_at: i64,
+    events: i64,
+}
+
+impl BulkRow for SeenRow {
+    type Key = uuid::Uuid;
+    fn key(&self) -> uuid::Uuid {
+        self.profile_id.0
+    }
+    fn message_id(&self) -> Option<&str> {
+        None
+    }
+    fn texts(&self) -> Vec<&str> {
+        Vec::new()
+    }
+}
+
+impl BoundRow for SeenRow {
+    fn values(self) -> Vec<Value> {
+        let Self { profile_id, updated_at, last_seen_at, events } = self;
+        vec![profile_id.0.into(), updated_at.into(), last_seen_at.into(), events.into()]
+    }
+}
+
+impl SeenRow {
+    pub(crate) fn of(sighting: &Sighting) -> Result<Self> {
+        let Sighting { profile_id, updated_at, last_seen_at, events } = sighting;
+        let (updated_at, last_seen_at) = (updated_at.0, last_seen_at.0);
+        Ok(Self { profile_id: Hex(profile_id.0), updated_at, last_seen_at, events: to_sql(*events)? })
+    }
+}
+
+/// A profile of a row of [`SELECT`].
+fn from_row(row: &QueryResult) -> Result<Profile> {
     let body: String = row.try_get_by_index(6)?;
     let (identifiers, traits, deleted_traits) = document::read(&body)?;
     Ok(Profile {
@@ -107,8 +125,7 @@ pub(crate) fn from_row(row: &QueryResult) -> Result<Profile> {
 
 /// These profiles, those that there are; absorbed ones are not.
 pub(crate) async fn by_ids(tx: &TenantTx, ids: String) -> Result<Vec<Profile>> {
-    let sql =
-        format!("SELECT {COLUMNS} FROM profiles WHERE tenant_id = $1 AND id IN {}", tx.dialect.list("$2", Kind::Id));
+    let sql = format!("{SELECT} AND p.id IN {}", tx.dialect.list("$2", Kind::Id));
     tx.rows(&sql, [ids.into()]).await?.iter().map(from_row).collect()
 }
 
@@ -171,7 +188,7 @@ impl TenantScope {
     /// [`StoreError::Invalid`] for a cursor that is none.
     pub async fn profiles(&self, page: &PageRequest) -> Result<Page<Profile>> {
         let after = after_id::<ProfileId>(page)?.map_or(uuid::Uuid::nil(), |id| id.0);
-        let sql = format!("SELECT {COLUMNS} FROM profiles WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3");
+        let sql = format!("{SELECT} AND p.id > $2 ORDER BY p.id LIMIT $3");
         let tx = self.read().await?;
         let rows = tx.rows(&sql, [after.into(), (i64::from(page.limit()) + 1).into()]).await?;
         let profiles = rows.iter().map(from_row).collect::<Result<Vec<_>>>()?;

@@ -16,7 +16,7 @@ use crate::fault::in_batch;
 use crate::page::to_sql;
 use crate::scope::TenantScope;
 use crate::tx::TenantTx;
-use crate::write::{OutboxEvent, StepWrite};
+use crate::write::{OutboxEvent, Sighting, StepWrite};
 use crate::{merge, profile, timeline};
 
 const CLAIM: [(&str, Kind); 4] =
@@ -81,6 +81,7 @@ struct Parameters {
     now: i64,
     absorbed: Vec<(ProfileId, ProfileId)>,
     profiles: Option<Batch>,
+    seen: Option<Batch>,
     claims: Option<Batch>,
     merges: Option<String>,
     timeline: Option<Batch>,
@@ -98,7 +99,7 @@ impl TenantScope {
     pub async fn commit_step(&self, step: &StepWrite) -> Result<()> {
         check(step)?;
         let parameters = Parameters::of(step, self.store.connections.dialect)?;
-        let rows = step.profiles.len() + step.claims.len() + step.timeline.len();
+        let rows = 2 * step.profiles.len() + step.seen.len() + step.claims.len() + step.timeline.len();
         self.write_together(rows, |tx| Box::pin(write(tx, parameters))).await.map_err(in_batch)
     }
 }
@@ -127,14 +128,16 @@ fn check(step: &StepWrite) -> Result<()> {
 
 impl Parameters {
     fn of(step: &StepWrite, dialect: Dialect) -> Result<Self> {
-        let StepWrite { from, to, profiles, claims, absorbed, merges, timeline, outbox, now } = step;
+        let StepWrite { from, to, profiles, seen, claims, absorbed, merges, timeline, outbox, now } = step;
         let position = to_sql(*to)?;
+        let seen: Vec<Sighting> = profiles.iter().map(Sighting::of).chain(seen.iter().copied()).collect();
         Ok(Self {
             from: to_sql(*from)?,
             to: position,
             now: now.0,
             absorbed: absorbed.clone(),
             profiles: rows(dialect, "profiles", profiles, profile::Row::of)?,
+            seen: rows(dialect, "seen", &seen, profile::SeenRow::of)?,
             claims: rows(dialect, "claims", claims, |claim| Ok(claim_row(claim)))?,
             merges: merge_rows(merges)?,
             timeline: rows(dialect, "timeline", timeline, timeline::Row::of)?,
@@ -182,7 +185,7 @@ fn outbox_rows(outbox: &[OutboxEvent], position: i64) -> Result<Option<String>> 
 }
 
 async fn write(tx: &TenantTx, parameters: Parameters) -> Result<()> {
-    let Parameters { from, to, now, absorbed, profiles, claims, merges, timeline, outbox } = parameters;
+    let Parameters { from, to, now, absorbed, profiles, seen, claims, merges, timeline, outbox } = parameters;
     let sql = "UPDATE cursors SET position = $3, updated_at = $4 WHERE tenant_id = $1 AND position = $2";
     if tx.run(sql, [from.into(), to.into(), now.into()]).await? != 1 {
         return Err(StoreError::Fenced);
@@ -190,9 +193,13 @@ async fn write(tx: &TenantTx, parameters: Parameters) -> Result<()> {
     let dialect = tx.dialect;
     if let Some(profiles) = profiles {
         let over = "ON CONFLICT (tenant_id, id) DO UPDATE SET created_at = excluded.created_at, \
-                    updated_at = excluded.updated_at, last_seen_at = excluded.last_seen_at, \
-                    merges = excluded.merges, events = excluded.events, body = excluded.body";
+                    merges = excluded.merges, body = excluded.body";
         tx.insert_all("profiles", &profile::MEMBERS, profiles, over).await?;
+    }
+    if let Some(seen) = seen {
+        let over = "ON CONFLICT (tenant_id, profile_id) DO UPDATE SET updated_at = excluded.updated_at, \
+                    last_seen_at = excluded.last_seen_at, events = excluded.events";
+        tx.insert_all("sightings", &profile::SEEN, seen, over).await?;
     }
     if let Some(claims) = claims {
         let over = "ON CONFLICT (tenant_id, kind, value) DO UPDATE SET profile_id = excluded.profile_id, \

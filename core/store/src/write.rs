@@ -48,8 +48,10 @@ pub struct StepWrite {
     pub from: Position,
     /// Where it is to be.
     pub to: Position,
-    /// Touched profiles, whole, each once; none that was absorbed.
+    /// Profiles whose document changed, whole, each once; none that was absorbed.
     pub profiles: Vec<Profile>,
+    /// Profiles that were only seen: their documents are as the store has them. None of those above.
+    pub seen: Vec<Sighting>,
     /// Identifiers that are new or moved: whose they are now and since when they are known. Each once.
     pub claims: Vec<(Identifier, ProfileId, Timestamp)>,
     /// Profiles that are no more, each with the one it became.
@@ -62,6 +64,27 @@ pub struct StepWrite {
     pub outbox: Vec<OutboxEvent>,
     /// The moment of the step.
     pub now: Timestamp,
+}
+
+/// When and how often a person was seen, as of now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// Who.
+    pub profile_id: ProfileId,
+    /// When the profile last changed.
+    pub updated_at: Timestamp,
+    /// When the person was last seen, by event time.
+    pub last_seen_at: Timestamp,
+    /// How many events they took part in.
+    pub events: u64,
+}
+
+impl Sighting {
+    /// What a profile says of it.
+    pub fn of(profile: &Profile) -> Self {
+        let Profile { id, updated_at, last_seen_at, events, .. } = profile;
+        Self { profile_id: *id, updated_at: *updated_at, last_seen_at: *last_seen_at, events: *events }
+    }
 }
 
 /// Something that a step has to say; it waits here until it is in the stream.

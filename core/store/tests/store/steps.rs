@@ -8,7 +8,7 @@ use rialto_model::identifier::Identifier;
 use rialto_model::page::PageRequest;
 use rialto_model::profile::{HeldIdentifier, Merge, Profile, Provenance, TraitValue};
 use rialto_model::{MergeId, Position, ProfileId};
-use rialto_store::{OutboxEvent, StepWrite, StoreError, TenantScope, Wanted};
+use rialto_store::{OutboxEvent, Sighting, StepWrite, StoreError, TenantScope, Wanted};
 use serde_json::json;
 
 use crate::harness::{TestDb, at, number, profile_id, rows, source_id};
@@ -125,7 +125,16 @@ async fn a_step_is_read_back_as_it_was_written(db: TestDb) {
     again.claims.clear();
     again.profiles[0].events = 4;
     scope.commit_step(&again).await.expect("commits");
-    assert_eq!(scope.profile(profile_id(1)).await.expect("reads").expect("there").events, 4);
+    let known = scope.profile(profile_id(1)).await.expect("reads").expect("there");
+    assert_eq!(known.events, 4);
+    // Only seen: the document stays.
+    let seen = Sighting { profile_id: known.id, updated_at: at(8), last_seen_at: at(7), events: 5 };
+    let timeline = vec![entry(3, "m3", Some(known.id))];
+    let only_seen = StepWrite { from: 2, to: 3, seen: vec![seen], timeline, now: at(8), ..Default::default() };
+    scope.commit_step(&only_seen).await.expect("commits");
+    let after = scope.profile(profile_id(1)).await.expect("reads").expect("there");
+    assert_eq!(Sighting::of(&after), seen);
+    assert_eq!(after, Profile { updated_at: at(8), last_seen_at: at(7), events: 5, ..known });
 }
 
 async fn a_moved_cursor_fences_a_step_off(db: TestDb) {
