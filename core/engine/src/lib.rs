@@ -13,6 +13,7 @@ pub mod connector;
 pub mod derive;
 pub mod error;
 pub mod faults;
+pub mod receiver;
 
 mod members;
 
@@ -50,4 +51,5 @@ pub use error::EngineError;
 pub use explain::ExplainError;
 pub use live::LiveTail;
 pub use processor::Stepped;
+pub use receiver::{NotRead, Received, Receiver, Webhook};
 pub use status::EngineStatus;

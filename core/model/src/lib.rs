@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod page;
 pub mod profile;
 pub mod route;
+pub mod signature;
 pub mod source;
 pub mod tenant;
 pub mod time;

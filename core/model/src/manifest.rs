@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod validate;
+pub mod webhook;
 
 use std::collections::BTreeMap;
 
@@ -10,8 +11,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use self::{
-    check::{FieldError, check, check_secrets, check_settings},
+    check::{FieldError, check, check_secrets, check_settings, check_source},
     validate::InvalidManifest,
+    webhook::{VerifyScheme, VerifySlot, Webhook},
 };
 use crate::delivery::Verdict;
 
@@ -40,7 +42,7 @@ pub struct Manifest {
     /// The credentials the host fills into requests.
     #[serde(default)]
     pub auth: Vec<AuthSlot>,
-    /// Host names that requests may go to, or templates over settings: `{settings.url}` allows that URL's host.
+    /// Host names that requests of its actions may go to, or templates over settings: `{settings.url}` allows that URL's host.
     #[serde(default)]
     pub hosts: Vec<String>,
     /// Bounds that a tenant may lower.
@@ -49,9 +51,13 @@ pub struct Manifest {
     /// Verdicts by status (`"404"`) or class (`"5xx"`), over the sound defaults.
     #[serde(default)]
     pub verdicts: BTreeMap<String, Verdict>,
-    /// What the destination can do.
+    /// What a destination of it can do; none if it delivers nothing.
     #[serde(default)]
     pub actions: Vec<Action>,
+    /// What a source of it receives, if it receives webhooks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub webhook: Option<Webhook>,
 }
 
 /// One setting.

@@ -7,11 +7,20 @@ use crate::PluginError;
 
 /// What a connector may import. `types` is an instance without functions.
 const IMPORTS: [&str; 2] = ["rialto:plugin/log@0.1.0", "rialto:plugin/types@0.1.0"];
-/// What a destination connector exports.
-const EXPORT: &str = "rialto:plugin/destination@0.1.0";
+/// What it exports to deliver events.
+const DESTINATION: &str = "rialto:plugin/destination@0.1.0";
+/// What it exports to read webhooks.
+const WEBHOOK: &str = "rialto:plugin/webhook@0.1.0";
 
-/// Reads a component's outside and gives its manifest.
-pub(crate) fn admit(component: &[u8], limit: usize) -> Result<Manifest, PluginError> {
+/// What a component can do: what it exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Abilities {
+    pub(crate) delivers: bool,
+    pub(crate) receives: bool,
+}
+
+/// Reads a component's outside and gives its manifest, which agrees with what it exports.
+pub(crate) fn admit(component: &[u8], limit: usize) -> Result<(Manifest, Abilities), PluginError> {
     if component.len() > limit {
         return Err(PluginError::TooLarge { bytes: component.len(), limit });
     }
@@ -19,15 +28,28 @@ pub(crate) fn admit(component: &[u8], limit: usize) -> Result<Manifest, PluginEr
     if let Some(name) = outside.imports.into_iter().find(|name| !IMPORTS.contains(&name.as_str())) {
         return Err(PluginError::ForbiddenImport { name });
     }
-    if !outside.exports.iter().any(|name| name == EXPORT) {
-        return Err(PluginError::MissingExport { name: EXPORT });
+    let exports = |wanted: &str| outside.exports.iter().any(|name| name == wanted);
+    let abilities = Abilities { delivers: exports(DESTINATION), receives: exports(WEBHOOK) };
+    if !abilities.delivers && !abilities.receives {
+        return Err(PluginError::NoAbility);
     }
     let [section] = outside.manifests.as_slice() else {
         return Err(PluginError::Manifests { count: outside.manifests.len() });
     };
     let manifest: Manifest = serde_json::from_slice(section).map_err(|source| PluginError::ManifestJson { source })?;
     manifest.validate()?;
-    Ok(manifest)
+    // What nobody can call, or nobody told of, is a mistake of the author's, who had better hear of it now.
+    for (says, exported, part, name) in [
+        (!manifest.actions.is_empty(), abilities.delivers, "actions", DESTINATION),
+        (manifest.webhook.is_some(), abilities.receives, "webhook", WEBHOOK),
+    ] {
+        match (says, exported) {
+            (true, false) => return Err(PluginError::MissingExport { name, part }),
+            (false, true) => return Err(PluginError::Untold { name, part }),
+            _ => {}
+        }
+    }
+    Ok((manifest, abilities))
 }
 
 /// The outermost sections; what is nested inside is the component's own affair.

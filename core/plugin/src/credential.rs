@@ -1,18 +1,14 @@
 //! Fills a request's auth slots. Only here does a secret meet a request, and only after its target was checked.
 
-use base64::{
-    Engine as _, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::Engine as _;
 use bytes::Bytes;
-use hmac::{Hmac, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use rialto_model::{
     Timestamp,
     destination::Secrets,
     manifest::{AuthScheme, AuthSlot, Manifest},
+    signature,
 };
-use sha2::Sha256;
 
 use crate::egress::Target;
 
@@ -93,48 +89,11 @@ fn apply(
         AuthScheme::StandardWebhooks => {
             let id = headers.get(ID).and_then(|id| id.to_str().ok()).ok_or(Unfilled::NoId)?.to_owned();
             let seconds = now.millis().div_euclid(1000);
-            let signatures = signatures(secret, &id, seconds, body)
+            let signatures = signature::standard_webhooks(secret, &id, seconds, body)
                 .ok_or_else(|| Unfilled::Unusable(slot.name.clone(), "it is not whsec_ and base64"))?;
             headers.insert(TIMESTAMP, HeaderValue::from(seconds));
             headers.insert(SIGNATURE, value(&signatures)?);
         }
     }
     Ok(())
-}
-
-/// `v1,` and the HMAC-SHA256 of `id.timestamp.body` in base64, once for each key; two keys during a rotation.
-fn signatures(secret: &str, id: &str, seconds: i64, body: &[u8]) -> Option<String> {
-    let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let base64 = GeneralPurpose::new(&alphabet::STANDARD, lenient);
-    let sign = |key: &str| {
-        let key = base64.decode(key.strip_prefix("whsec_").unwrap_or(key)).ok()?;
-        let mut mac = Hmac::<Sha256>::new_from_slice(&key).ok()?;
-        mac.update(format!("{id}.{seconds}.").as_bytes());
-        mac.update(body);
-        Some(format!("v1,{}", base64.encode(mac.finalize().into_bytes())))
-    };
-    let signed = secret.split(' ').map(sign).collect::<Option<Vec<_>>>()?;
-    Some(signed.join(" "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The example of the Standard Webhooks specification.
-    #[test]
-    fn the_specification_s_own_example_has_its_signature() {
-        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-        let body = br#"{"test": 2432232314}"#;
-        let signed = signatures(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body);
-        assert_eq!(signed.as_deref(), Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="));
-    }
-
-    #[test]
-    fn during_a_rotation_both_keys_sign() {
-        let both = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-        let signed = signatures(both, "a", 1, b"{}").expect("signed");
-        assert_eq!(signed.split(' ').filter(|one| one.starts_with("v1,")).count(), 2);
-        assert_eq!(signatures("whsec_!", "a", 1, b"{}"), None);
-    }
 }

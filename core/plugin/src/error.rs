@@ -31,11 +31,24 @@ pub enum PluginError {
         /// The import.
         name: String,
     },
-    /// It cannot do what connectors do.
-    #[error("the component does not export {name}")]
+    /// It can do nothing that connectors do.
+    #[error("the component exports neither rialto:plugin/destination@0.1.0 nor rialto:plugin/webhook@0.1.0")]
+    NoAbility,
+    /// It cannot do what its manifest says.
+    #[error("the manifest has '{part}', but the component does not export {name}")]
     MissingExport {
         /// The export.
         name: &'static str,
+        /// The part of the manifest.
+        part: &'static str,
+    },
+    /// It can do what its manifest says nothing of.
+    #[error("the component exports {name}, but its manifest has no '{part}'")]
+    Untold {
+        /// The export.
+        name: &'static str,
+        /// The part of the manifest.
+        part: &'static str,
     },
     /// There is not exactly one manifest.
     #[error("the component has {count} sections rialto:manifest; it needs one")]

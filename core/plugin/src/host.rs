@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
-use rialto_engine::{Connector, Failure, FailureKind, Job};
+use rialto_engine::{Connector, Failure, FailureKind, Job, NotRead, Received, Receiver, Webhook};
 use rialto_model::{
     delivery::Outcome,
     destination::Secrets,
@@ -24,6 +24,7 @@ use crate::{
     delivery::{self, Delivery},
     egress::{Egress, Resolve, SystemResolver, Target},
     prepared::Ready,
+    reception::Reception,
     runtime::{Asked, Plugin, Runtime},
 };
 
@@ -177,6 +178,10 @@ impl PluginHost {
             let message = format!("the connector {} is not installed", job.destination.connector);
             return Err(Failure { kind: FailureKind::Fatal, code: "no_connector".into(), message });
         };
+        if plugin.manifest.actions.is_empty() {
+            let message = format!("the connector {} receives webhooks and delivers nothing", job.destination.connector);
+            return Err(Failure { kind: FailureKind::Fatal, code: "unknown_action".into(), message });
+        }
         let inner = &self.0;
         let prepared = inner.ready.get(&plugin, &job.destination, &job.secrets)?;
         let (runtime, compute, egress, limits) = (&inner.runtime, &inner.compute, &inner.egress, &inner.limits);
@@ -196,6 +201,17 @@ impl Connector for PluginHost {
 
     async fn deliver(&self, job: Job) -> Result<Vec<Outcome>, Failure> {
         self.delivery(job)?.run().await
+    }
+}
+
+#[async_trait]
+impl Receiver for PluginHost {
+    async fn receive(&self, webhook: Webhook) -> Result<Received, NotRead> {
+        let Some(plugin) = self.plugin(&webhook.connector) else {
+            let message = format!("the connector {} is not installed", webhook.connector);
+            return Err(NotRead::Later { code: "no_connector".into(), message });
+        };
+        Reception { runtime: &self.0.runtime, compute: &self.0.compute, plugin, webhook }.run().await
     }
 }
 

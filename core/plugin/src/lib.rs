@@ -3,7 +3,7 @@
 //!
 //! The floors of this crate, lowest first: what is refused ([`PluginError`]), what is allowed ([`PluginOptions`]),
 //! the sandbox (`admission`, `cache`, `runtime`, `shares`, `compute`), the way out ([`egress`]), one delivery (`prepared`,
-//! `round`, `delivery`), and the whole ([`PluginHost`]).
+//! `round`, `delivery`), one webhook (`reception`), and the whole ([`PluginHost`]).
 
 mod admission;
 mod bindings;
@@ -18,6 +18,7 @@ mod host;
 mod options;
 mod outcome;
 mod prepared;
+mod reception;
 mod round;
 mod runtime;
 mod scrub;

@@ -15,7 +15,10 @@ use wasmtime::{
 use crate::{
     CallLimits, PluginError,
     admission::admit,
-    bindings::{Context, DestinationConnector, DestinationConnectorPre, Failure, Job, Reply, Step},
+    bindings::{
+        Context, DestinationConnector, DestinationConnectorPre, Failure, Job, Reply, Step,
+        webhook::{Accepted, Request, WebhookConnectorPre},
+    },
     cache::Cache,
     guest::{Guest, LogFlood},
 };
@@ -36,7 +39,8 @@ pub(crate) struct Runtime {
 /// An installed connector, ready to be instantiated.
 pub(crate) struct Plugin {
     pub(crate) manifest: Arc<Manifest>,
-    pre: DestinationConnectorPre<Guest>,
+    delivers: Option<DestinationConnectorPre<Guest>>,
+    receives: Option<WebhookConnectorPre<Guest>>,
 }
 
 /// What a call is asked.
@@ -50,7 +54,8 @@ pub(crate) enum Asked {
 /// How a call went wrong.
 #[derive(Debug)]
 pub(crate) struct Crash {
-    /// `plugin_trap`, `plugin_deadline`, `plugin_memory`, `plugin_stack`, `plugin_output`, `plugin_log`.
+    /// `plugin_trap`, `plugin_deadline`, `plugin_memory`, `plugin_stack`, `plugin_output`, `plugin_log`,
+    /// `plugin_unable`.
     pub(crate) code: &'static str,
     /// A sentence, with the guest's own last words if it had any.
     pub(crate) message: String,
@@ -61,6 +66,7 @@ impl Runtime {
         let fail = |e: wasmtime::Error| PluginError::Runtime { why: format!("{e:#}") };
         let engine = Engine::new(&config(&limits, slots)).map_err(fail)?;
         let mut linker = Linker::new(&engine);
+        // The imports of every world are the same.
         DestinationConnector::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest).map_err(fail)?;
         tick(&engine)?;
         Ok(Self { engine, linker, limits, cache })
@@ -68,17 +74,19 @@ impl Runtime {
 
     /// Admits, compiles and instantiates a component once; only then is it fit to be called.
     pub(crate) fn install(&self, bytes: &[u8]) -> Result<Plugin, PluginError> {
-        let manifest = admit(bytes, self.limits.component)?;
+        let (manifest, abilities) = admit(bytes, self.limits.component)?;
         let compiled = match &self.cache {
             Some(cache) => cache.compiled(&self.engine, bytes),
             None => Component::new(&self.engine, bytes),
         };
         let component = compiled.map_err(|e| PluginError::Compile { why: format!("{e:#}") })?;
         let unfit = |e: wasmtime::Error| PluginError::Instantiate { why: format!("{e:#}") };
-        let pre = self.linker.instantiate_pre(&component).and_then(DestinationConnectorPre::new).map_err(unfit)?;
-        let mut store = self.store();
-        pre.instantiate(&mut store).map_err(unfit)?;
-        Ok(Plugin { manifest: Arc::new(manifest), pre })
+        let pre = self.linker.instantiate_pre(&component).map_err(unfit)?;
+        let delivers = abilities.delivers.then(|| DestinationConnectorPre::new(pre.clone())).transpose();
+        let receives = abilities.receives.then(|| WebhookConnectorPre::new(pre.clone())).transpose();
+        let (delivers, receives) = (delivers.map_err(unfit)?, receives.map_err(unfit)?);
+        pre.instantiate(&mut self.store()).map_err(unfit)?;
+        Ok(Plugin { manifest: Arc::new(manifest), delivers, receives })
     }
 
     /// Makes one call. Blocks, for as long as the limits allow.
@@ -89,8 +97,9 @@ impl Runtime {
         job: &Job,
         asked: &Asked,
     ) -> Result<Result<Step, Failure>, Crash> {
+        let Some(delivers) = &plugin.delivers else { return Err(unable("delivers nothing")) };
         let mut store = self.store();
-        let called = plugin.pre.instantiate(&mut store).and_then(|instance| {
+        let called = delivers.instantiate(&mut store).and_then(|instance| {
             let destination = instance.rialto_plugin_destination();
             match asked {
                 Asked::Prepare => destination.call_prepare(&mut store, context, job),
@@ -99,6 +108,21 @@ impl Runtime {
                 }
             }
         });
+        called.map_err(|e| self.crash(&e, store.into_data()))
+    }
+
+    /// Has a webhook read. Blocks, for as long as the limits allow.
+    pub(crate) fn receive(
+        &self,
+        plugin: &Plugin,
+        context: &Context,
+        request: &Request,
+    ) -> Result<Result<Accepted, Failure>, Crash> {
+        let Some(receives) = &plugin.receives else { return Err(unable("receives no webhooks")) };
+        let mut store = self.store();
+        let called = receives
+            .instantiate(&mut store)
+            .and_then(|instance| instance.rialto_plugin_webhook().call_receive(&mut store, context, request));
         called.map_err(|e| self.crash(&e, store.into_data()))
     }
 
@@ -138,6 +162,11 @@ impl Runtime {
         };
         Crash { code, message }
     }
+}
+
+/// A connector is asked for what its manifest does not offer.
+fn unable(what: &str) -> Crash {
+    Crash { code: "plugin_unable", message: format!("the connector {what}") }
 }
 
 fn config(limits: &CallLimits, slots: usize) -> Config {

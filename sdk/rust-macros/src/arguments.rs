@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use syn::{
     Error, Ident, LitInt, LitStr, Token, bracketed,
     ext::IdentExt,
     parenthesized,
     parse::{Parse, ParseStream},
     punctuated::Punctuated,
-    token::Paren,
 };
 
-use crate::documentation::label;
+use crate::slots::{Scheme, slots, text};
 
 /// The manifest's parts that the attribute gives.
 pub(crate) struct Arguments {
@@ -37,7 +36,7 @@ impl Parse for Arguments {
                 "name" => name = Some(text(input)?),
                 "description" => description = Some(text(input)?),
                 "hosts" => hosts = Some(texts(input)?),
-                "auth" => auth = slots(input)?,
+                "auth" => auth = slots(input, SCHEMES)?,
                 "batch" => batch(input, &mut limits)?,
                 "concurrency" => {
                     input.parse::<Token![=]>()?;
@@ -66,11 +65,6 @@ impl Parse for Arguments {
     }
 }
 
-fn text(input: ParseStream<'_>) -> Result<String, Error> {
-    input.parse::<Token![=]>()?;
-    Ok(input.parse::<LitStr>()?.value())
-}
-
 fn texts(input: ParseStream<'_>) -> Result<Vec<String>, Error> {
     input.parse::<Token![=]>()?;
     let list;
@@ -79,61 +73,14 @@ fn texts(input: ParseStream<'_>) -> Result<Vec<String>, Error> {
     Ok(list.iter().map(LitStr::value).collect())
 }
 
-/// `name = scheme("argument", label = "…", required)`, separated by commas.
-fn slots(input: ParseStream<'_>) -> Result<Vec<Value>, Error> {
-    let list;
-    parenthesized!(list in input);
-    Ok(Punctuated::<Slot, Token![,]>::parse_terminated(&list)?.into_iter().map(|slot| slot.0).collect())
-}
-
-struct Slot(Value);
-
-impl Parse for Slot {
-    fn parse(input: ParseStream<'_>) -> Result<Self, Error> {
-        let name = input.call(Ident::parse_any)?.to_string();
-        input.parse::<Token![=]>()?;
-        let scheme = input.call(Ident::parse_any)?;
-        let mut slot = json!({ "name": name, "label": label(&name), "required": false });
-        let mut argument = None;
-        if input.peek(Paren) {
-            let inside;
-            parenthesized!(inside in input);
-            while !inside.is_empty() {
-                if inside.peek(LitStr) {
-                    argument = Some(inside.parse::<LitStr>()?.value());
-                } else {
-                    let key = inside.call(Ident::parse_any)?;
-                    match key.to_string().as_str() {
-                        "label" => slot["label"] = text(&inside)?.into(),
-                        "required" => slot["required"] = true.into(),
-                        _ => return Err(Error::new(key.span(), "expected label = \"…\" or required")),
-                    }
-                }
-                if !inside.is_empty() {
-                    inside.parse::<Token![,]>()?;
-                }
-            }
-        }
-        let word = scheme.to_string();
-        slot["scheme"] = word.clone().into();
-        let place = match word.as_str() {
-            "bearer" | "basic" | "standard_webhooks" => None,
-            "header" => Some("header"),
-            "query" => Some("parameter"),
-            _ => {
-                let known = "bearer, basic, standard_webhooks, header(\"…\") or query(\"…\")";
-                return Err(Error::new(scheme.span(), format!("expected {known}")));
-            }
-        };
-        match (place, argument) {
-            (None, None) => {}
-            (Some(place), Some(argument)) => slot[place] = argument.into(),
-            (Some(place), None) => return Err(Error::new(scheme.span(), format!("expected the {place}'s name"))),
-            (None, Some(_)) => return Err(Error::new(scheme.span(), "this scheme takes no name")),
-        }
-        Ok(Self(slot))
-    }
-}
+/// How credentials are put into requests, with what each scheme is told in brackets.
+const SCHEMES: &[Scheme] = &[
+    Scheme { word: "bearer", place: None, more: &[] },
+    Scheme { word: "basic", place: None, more: &[] },
+    Scheme { word: "standard_webhooks", place: None, more: &[] },
+    Scheme { word: "header", place: Some("header"), more: &[] },
+    Scheme { word: "query", place: Some("parameter"), more: &[] },
+];
 
 /// `(max = 100, max_bytes = 1000000)`.
 fn batch(input: ParseStream<'_>, limits: &mut Map<String, Value>) -> Result<(), Error> {

@@ -2,18 +2,18 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use syn::{Attribute, Error, Ident, ImplItem, ItemImpl, LitStr, Meta, Type};
 
-use crate::{arguments::Arguments, documentation::of};
+use crate::{arguments::Arguments, documentation::of, manifest};
 
 pub(crate) fn expand(arguments: &Arguments, mut item: ItemImpl) -> Result<TokenStream, Error> {
     let actions = take_actions(&mut item)?;
     if actions.is_empty() {
         return Err(Error::new_spanned(&item.self_ty, "a destination needs a method marked #[action]"));
     }
-    let (head, tail) = manifest(arguments, &item, &actions);
     let connector = item.self_ty.as_ref();
+    let constant = manifest::constant(connector, manifest(arguments, &item, &actions));
     let names = actions.iter().map(|action| &action.name);
     let methods = actions.iter().map(|action| &action.method);
     let exports = exports(connector);
@@ -21,12 +21,7 @@ pub(crate) fn expand(arguments: &Arguments, mut item: ItemImpl) -> Result<TokenS
         #item
 
         impl ::rialto_sdk::Destination for #connector {
-            const MANIFEST: &'static [u8] = {
-                const PARTS: &[&[&str]] =
-                    &[&[#head], <#connector as ::rialto_sdk::settings::Settings>::FIELDS, &[#tail]];
-                const JOINED: [u8; ::rialto_sdk::section::length(PARTS)] = ::rialto_sdk::section::join(PARTS);
-                &JOINED
-            };
+            #constant
 
             fn act<'a>(
                 cx: &'a ::rialto_sdk::Cx<Self>,
@@ -85,30 +80,23 @@ fn given_name(attribute: &Attribute) -> Result<Option<String>, Error> {
     Ok(name)
 }
 
-/// The manifest's text before and after the settings, which only the compiler can join.
-fn manifest(arguments: &Arguments, item: &ItemImpl, actions: &[Action]) -> (String, String) {
-    let package = |what: &str| std::env::var(format!("CARGO_PKG_{what}")).unwrap_or_default();
-    let documented = of(&item.attrs);
-    let described = arguments.description.clone().or((!documented.is_empty()).then_some(documented));
+fn manifest(arguments: &Arguments, item: &ItemImpl, actions: &[Action]) -> Map<String, Value> {
+    let mut manifest = manifest::head(&arguments.id, &arguments.name, arguments.description.as_deref(), &item.attrs);
     let actions: Vec<Value> = actions.iter().map(|a| json!({ "name": a.name, "description": a.description })).collect();
-    let rest = json!({
-        "id": arguments.id,
-        "version": package("VERSION"),
-        "name": arguments.name,
-        "description": described.unwrap_or_else(|| package("DESCRIPTION")),
-        "license": package("LICENSE"),
-        "auth": arguments.auth,
-        "hosts": arguments.hosts,
-        "limits": arguments.limits,
-        "verdicts": arguments.verdicts,
-        "actions": actions,
-    });
-    let text = rest.to_string();
-    let open = text.strip_suffix('}').unwrap_or(&text);
-    (format!("{open},\"settings\":["), "]}".to_owned())
+    for (name, value) in [
+        ("auth", json!(arguments.auth)),
+        ("hosts", json!(arguments.hosts)),
+        ("limits", json!(arguments.limits)),
+        ("verdicts", json!(arguments.verdicts)),
+        ("actions", json!(actions)),
+    ] {
+        manifest.insert(name.to_owned(), value);
+    }
+    manifest
 }
 
 fn exports(connector: &Type) -> TokenStream {
+    let section = manifest::section(connector, &quote!(::rialto_sdk::Destination));
     quote! {
         #[cfg(target_arch = "wasm32")]
         #[allow(unsafe_code, reason = "an export of a component has a name that the contract gives")]
@@ -118,11 +106,7 @@ fn exports(connector: &Type) -> TokenStream {
                 rialto::plugin::types::{Context, Failure, Reply},
             };
 
-            const LENGTH: usize = <#connector as ::rialto_sdk::Destination>::MANIFEST.len();
-            #[used]
-            #[unsafe(link_section = "rialto:manifest")]
-            static MANIFEST: [u8; LENGTH] =
-                *<#connector as ::rialto_sdk::Destination>::MANIFEST.first_chunk::<LENGTH>().unwrap();
+            #section
 
             struct Exported;
 

@@ -1,10 +1,13 @@
-//! The attributes of rialto-sdk: `#[derive(Settings)]`, `#[derive(Choice)]` and `#[destination]`.
+//! The attributes of rialto-sdk: `#[derive(Settings)]`, `#[derive(Choice)]`, `#[destination]` and `#[webhook]`.
 
 mod arguments;
 mod choice;
 mod destination;
 mod documentation;
+mod manifest;
 mod settings;
+mod slots;
+mod webhook;
 
 use proc_macro::TokenStream;
 
@@ -34,4 +37,15 @@ pub fn destination(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let arguments = syn::parse_macro_input!(arguments as arguments::Arguments);
     let item = syn::parse_macro_input!(item as syn::ItemImpl);
     destination::expand(&arguments, item).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes an impl block a connector that reads webhooks: writes its manifest and, for Wasm, its export.
+///
+/// `id` and `name` must be given; `description` and `verify(…)` may. Its function `receive` makes records of what came
+/// in.
+#[proc_macro_attribute]
+pub fn webhook(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let arguments = syn::parse_macro_input!(arguments as webhook::Arguments);
+    let item = syn::parse_macro_input!(item as syn::ItemImpl);
+    webhook::expand(&arguments, item).unwrap_or_else(syn::Error::into_compile_error).into()
 }

@@ -9,3 +9,19 @@ wit_bindgen::generate!({
     default_bindings_module: "rialto_sdk::bindings",
     additional_derives: [PartialEq, Clone],
 });
+
+/// The world of those that read webhooks, over the same types.
+pub mod webhook {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "webhook-connector",
+        pub_export_macro: true,
+        export_macro_name: "export_webhook",
+        default_bindings_module: "rialto_sdk::bindings::webhook",
+        additional_derives: [PartialEq, Clone],
+        with: {
+            "rialto:plugin/log@0.1.0": crate::bindings::rialto::plugin::log,
+            "rialto:plugin/types@0.1.0": crate::bindings::rialto::plugin::types,
+        },
+    });
+}

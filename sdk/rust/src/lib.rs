@@ -38,6 +38,32 @@
 //! }
 //! ```
 //!
+//! A connector that reads webhooks is one function, which asks for nothing: what came in becomes records.
+//!
+//! ```
+//! use rialto_sdk::prelude::*;
+//!
+//! #[derive(Settings)]
+//! struct Shop {}
+//!
+//! #[derive(Deserialize)]
+//! struct Order {
+//!     id: String,
+//!     customer: String,
+//! }
+//!
+//! #[webhook(id = "acme/shop", name = "Acme shop", verify(signing = standard_webhooks))]
+//! impl Shop {
+//!     /// Each order is a track call.
+//!     fn receive(_: &Cx<Self>, webhook: Incoming) -> Result<Accepted> {
+//!         let order: Order = webhook.json()?;
+//!         Ok(Accepted::nothing().record(&json!({
+//!             "type": "track", "event": "Order Placed", "userId": order.customer, "messageId": order.id,
+//!         })))
+//!     }
+//! }
+//! ```
+//!
 //! [`testing`] runs such an action offline against scripted replies, in milliseconds and without Wasm.
 
 pub mod batch;
@@ -54,8 +80,9 @@ pub mod section;
 pub mod settings;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+pub mod webhook;
 
-pub use rialto_sdk_macros::{Choice, Settings, destination};
+pub use rialto_sdk_macros::{Choice, Settings, destination, webhook};
 
 pub use crate::{
     batch::{Batch, Item, Payload, Raw},
@@ -65,6 +92,7 @@ pub use crate::{
     executor::Destination,
     outcome::Outcomes,
     reply::Reply,
+    webhook::{Accepted, Incoming, Receiver},
 };
 
 /// All that a connector usually needs.
@@ -73,7 +101,9 @@ pub mod prelude {
     pub use serde_json::json;
 
     pub use crate::{
-        Batch, Choice, Cx, Error, Item, Outcomes, Raw, Reply, Request, Result, Settings, Verdict, destination,
+        Accepted, Batch, Choice, Cx, Error, Incoming, Item, Outcomes, Raw, Reply, Request, Result, Settings, Verdict,
+        destination,
         settings::{Headers, Url},
+        webhook,
     };
 }

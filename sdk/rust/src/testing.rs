@@ -1,5 +1,5 @@
-//! Runs an action offline against scripted replies: no Wasm, no network, no hub. Every round is a fresh replay from
-//! kept bytes, as in the hub, and what the hub would refuse fails the test.
+//! Runs an action offline against scripted replies, or has a webhook read: no Wasm, no network, no hub. Every round is a
+//! fresh replay from kept bytes, as in the hub, and what the hub would refuse fails the test.
 
 use std::{cell::RefCell, collections::BTreeMap};
 
@@ -14,7 +14,10 @@ use crate::{
     executor, headers,
 };
 
+pub use self::post::{Post, Taken};
 pub use crate::bindings::rialto::plugin::types::HttpRequest;
+
+mod post;
 
 /// The most rounds that the hub makes.
 pub const MAX_ROUNDS: usize = 8;
@@ -22,6 +25,9 @@ pub const MAX_ROUNDS: usize = 8;
 pub const MAX_REQUESTS: usize = 1_000;
 /// The most bytes that the hub keeps between two rounds; of a job that wants more it halves the batch.
 pub const MAX_STATE: usize = 64 << 10;
+
+/// The moment at which everything happens.
+const NOW_MS: u64 = 1_767_225_600_000;
 
 thread_local! {
     static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -147,7 +153,7 @@ impl<D: Destination> Trial<D> {
         let manifest: Value = serde_json::from_slice(D::MANIFEST).expect("the manifest is JSON");
         let job = Job { action: action.to_owned(), events: self.events.clone() };
         let context = Context {
-            now_ms: 1_767_225_600_000,
+            now_ms: NOW_MS,
             seed: 42,
             attempt: self.attempt,
             settings: self.settings.to_string(),

@@ -57,6 +57,7 @@ pub(crate) fn manifest() -> Manifest {
         limits: Limits::default(),
         verdicts: Default::default(),
         actions: vec![Action { name: "send".to_owned(), description: String::new() }],
+        webhook: None,
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use url::Url;
 use utoipa::ToSchema;
 
+use super::validate::is_token;
 use super::{AuthScheme, AuthSlot, Manifest, SettingField, SettingType};
 use crate::destination::Secrets;
 
@@ -47,6 +48,30 @@ pub fn check(
     errors
 }
 
+/// Checks the settings and secrets of a source. `filled` names the slots that hold a secret already.
+pub fn check_source(
+    manifest: &Manifest,
+    settings: &BTreeMap<String, Value>,
+    secrets: &Secrets,
+    filled: &BTreeSet<String>,
+) -> Vec<FieldError> {
+    let mut errors = check_settings(manifest, settings);
+    let slots = manifest.webhook.as_ref().map(|webhook| webhook.verify.as_slice()).unwrap_or_default();
+    for setting in slots.iter().filter_map(|slot| slot.header_setting()) {
+        let header = manifest.setting_text(setting, settings);
+        let field = format!("settings.{setting}");
+        let told = errors.iter().any(|error| error.field == field);
+        if !told && !is_token(header) {
+            errors.push(FieldError::new(field, "must be the name of a header, such as X-Signature"));
+        }
+    }
+    let slots = slots.iter().map(|slot| (slot.name.as_str(), slot.required, |secret: &str| slot.problem(secret)));
+    errors.extend(secret_errors(&manifest.id, slots, secrets, filled));
+    errors.sort_by(|one, other| one.field.cmp(&other.field));
+    errors.dedup();
+    errors
+}
+
 /// Checks the settings alone.
 pub fn check_settings(manifest: &Manifest, settings: &BTreeMap<String, Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
@@ -66,17 +91,30 @@ pub fn check_settings(manifest: &Manifest, settings: &BTreeMap<String, Value>) -
 
 /// Checks the secrets alone.
 pub fn check_secrets(manifest: &Manifest, secrets: &Secrets, filled: &BTreeSet<String>) -> Vec<FieldError> {
+    let slots =
+        manifest.auth.iter().map(|slot| (slot.name.as_str(), slot.required, |secret: &str| slot.problem(secret)));
+    secret_errors(&manifest.id, slots, secrets, filled)
+}
+
+/// What is wrong with secrets against slots: a name, whether it must be filled, and what keeps a secret from it.
+fn secret_errors<'s, P: Fn(&str) -> Option<&'static str>>(
+    connector: &str,
+    slots: impl Iterator<Item = (&'s str, bool, P)>,
+    secrets: &Secrets,
+    filled: &BTreeSet<String>,
+) -> Vec<FieldError> {
+    let slots: Vec<_> = slots.collect();
     let mut errors = Vec::new();
-    for name in secrets.0.keys().filter(|name| !manifest.auth.iter().any(|slot| slot.name == **name)) {
-        errors.push(FieldError::new(format!("secrets.{name}"), format!("{} has no such auth slot", manifest.id)));
+    for name in secrets.0.keys().filter(|name| !slots.iter().any(|(slot, ..)| slot == name)) {
+        errors.push(FieldError::new(format!("secrets.{name}"), format!("{connector} has no such auth slot")));
     }
-    for slot in &manifest.auth {
-        let problem = match secrets.0.get(&slot.name) {
-            Some(secret) => slot.problem(secret).map(str::to_owned),
-            None if slot.required && !filled.contains(&slot.name) => Some("is required".to_owned()),
+    for (name, required, problem) in slots {
+        let problem = match secrets.0.get(name) {
+            Some(secret) => problem(secret),
+            None if required && !filled.contains(name) => Some("is required"),
             None => None,
         };
-        errors.extend(problem.map(|message| FieldError::new(format!("secrets.{}", slot.name), message)));
+        errors.extend(problem.map(|message| FieldError::new(format!("secrets.{name}"), message)));
     }
     errors
 }
@@ -137,24 +175,30 @@ fn map_problem(entries: &serde_json::Map<String, Value>) -> Option<String> {
 impl AuthSlot {
     /// What keeps a secret from filling this slot.
     pub fn problem(&self, secret: &str) -> Option<&'static str> {
-        if secret.is_empty() {
-            return Some("must not be empty");
-        }
-        if secret.len() > MAX_SECRET {
-            return Some("is too long");
-        }
-        // It may become a header's value, where a line break would start another header.
-        if secret.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
-            return Some("must not hold control characters");
-        }
-        match self.scheme {
+        secret_problem(secret).or_else(|| match self.scheme {
             AuthScheme::Basic if !secret.contains(':') => Some("must be user:password"),
-            AuthScheme::StandardWebhooks if !secret.split(' ').all(is_signing_secret) => {
-                Some("must be whsec_ and 24 to 64 bytes in base64; two keys during a rotation stand apart by a space")
-            }
+            AuthScheme::StandardWebhooks => signing_problem(secret),
             _ => None,
-        }
+        })
     }
+}
+
+/// What keeps a text from being a secret at all.
+pub(super) fn secret_problem(secret: &str) -> Option<&'static str> {
+    if secret.is_empty() {
+        return Some("must not be empty");
+    }
+    if secret.len() > MAX_SECRET {
+        return Some("is too long");
+    }
+    // It may become a header's value, where a line break would start another header.
+    secret.bytes().any(|byte| byte < b' ' || byte == 0x7f).then_some("must not hold control characters")
+}
+
+/// What keeps a secret from signing by the Standard Webhooks scheme.
+pub(super) fn signing_problem(secret: &str) -> Option<&'static str> {
+    let sound = secret.split(' ').all(is_signing_secret);
+    (!sound).then_some("must be whsec_ and 24 to 64 bytes in base64; two keys during a rotation stand apart by a space")
 }
 
 /// `whsec_` and 24 to 64 bytes in standard base64.

@@ -32,7 +32,8 @@ impl Manifest {
         names("settings", self.settings.iter().map(|field| &field.name))?;
         names("auth", self.auth.iter().map(|slot| &slot.name))?;
         names("actions", self.actions.iter().map(|action| &action.name))?;
-        ensure(!self.actions.is_empty(), "actions", "must name at least one")?;
+        let idle = self.actions.is_empty() && self.webhook.is_none();
+        ensure(!idle, "actions", "must name at least one, unless the connector receives webhooks")?;
         for field in &self.settings {
             field.validate()?;
         }
@@ -49,6 +50,7 @@ impl Manifest {
             )?;
         }
         self.validate_hosts()?;
+        self.validate_webhook()?;
         let limits = self.limits;
         ensure((1..=1_000).contains(&limits.batch_events), "limits.batch_events", "must be 1 to 1000")?;
         ensure((1..=2 << 20).contains(&limits.batch_bytes), "limits.batch_bytes", "must be at most 2 MiB")?;
@@ -59,8 +61,23 @@ impl Manifest {
         Ok(())
     }
 
+    fn validate_webhook(&self) -> Result<(), InvalidManifest> {
+        let slots = self.webhook.as_ref().map(|webhook| webhook.verify.as_slice()).unwrap_or_default();
+        names("webhook.verify", slots.iter().map(|slot| &slot.name))?;
+        for slot in slots {
+            let at = |part: &str| format!("webhook.verify.{}.{part}", slot.name);
+            let named = slot.scheme.header().is_none_or(|header| self.may_stand(header, is_token));
+            ensure(named, &at("header"), "names no header and no text setting")?;
+            let printed = |prefix: &str| prefix.len() <= MAX_NAME && prefix.bytes().all(|b| (b' '..0x7f).contains(&b));
+            let prefixed = slot.scheme.prefix().is_none_or(|prefix| self.may_stand(prefix, printed));
+            ensure(prefixed, &at("prefix"), "is no short text that a header can hold, and no text setting")?;
+        }
+        Ok(())
+    }
+
     fn validate_hosts(&self) -> Result<(), InvalidManifest> {
-        ensure(!self.hosts.is_empty(), "hosts", "must name at least one, or nothing can be sent")?;
+        let none_needed = self.actions.is_empty();
+        ensure(!self.hosts.is_empty() || none_needed, "hosts", "must name at least one, or nothing can be sent")?;
         for host in &self.hosts {
             let mut rest = host.as_str();
             while let Some((before, after)) = rest.split_once("{settings.") {
@@ -119,7 +136,8 @@ fn is_slug(text: &str) -> bool {
     plain && (1..=MAX_NAME).contains(&text.len())
 }
 
-fn is_token(text: &str) -> bool {
+/// A plain name of a header or a parameter.
+pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 

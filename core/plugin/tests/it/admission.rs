@@ -43,10 +43,10 @@ fn what_is_no_component_is_refused_by_name() {
     let sound = wat::component("", "unreachable");
     for cut in [9, sound.len() / 4, sound.len() / 2] {
         let error = refusal(&sound[..cut]);
-        assert!(matches!(error, PluginError::Malformed { .. } | PluginError::MissingExport { .. }), "{cut}: {error}");
+        assert!(matches!(error, PluginError::Malformed { .. } | PluginError::NoAbility), "{cut}: {error}");
     }
     assert!(matches!(refusal(&wat::module("", "unreachable")), PluginError::NotAComponent));
-    assert!(matches!(refusal(b"\0asm\x0d\0\x01\0"), PluginError::MissingExport { .. }));
+    assert!(matches!(refusal(b"\0asm\x0d\0\x01\0"), PluginError::NoAbility));
 }
 
 #[test]

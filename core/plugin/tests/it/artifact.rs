@@ -13,6 +13,19 @@ pub(crate) fn webhook() -> &'static [u8] {
     BYTES.get_or_init(|| built("plugins/rialto-webhook.wasm", "plugins/webhook/src", &["plugins"]))
 }
 
+/// The JSON webhook connector, as a hub installs it.
+pub(crate) fn json_webhook() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| built("plugins/rialto-json-webhook.wasm", "plugins/json-webhook/src", &["plugins"]))
+}
+
+/// The connector that does with each webhook what that says.
+pub(crate) fn hostile_webhook() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    let source = "core/plugin/tests/guests/hostile-webhook/src";
+    BYTES.get_or_init(|| built("test-guests/rialto-hostile-webhook.wasm", source, &["plugins", "--test-guests"]))
+}
+
 /// The connector that means harm.
 pub(crate) fn hostile() -> &'static [u8] {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();

@@ -6,6 +6,7 @@ mod bench;
 mod hostile;
 mod pools;
 mod receiver;
+mod reception;
 mod replies;
 mod rounds;
 mod ssrf;

@@ -65,8 +65,21 @@ fn section(id: u8, content: Vec<u8>) -> Vec<u8> {
     section
 }
 
-/// A core module that has what the contract wants.
+/// A core module that has what the contract wants of a destination.
 pub(crate) fn module(extra: &str, body: &str) -> Vec<u8> {
+    module_for(&["destination-connector"], extra, body)
+}
+
+/// A core module that delivers and reads webhooks, which is `body` too.
+pub(crate) fn module_of_both(body: &str) -> Vec<u8> {
+    let receive = format!(
+        r#"(func (export "rialto:plugin/webhook@0.1.0#receive") (param i64 i64 {}) (result i32) {body})"#,
+        "i32 ".repeat(14)
+    );
+    module_for(&["destination-connector", "webhook-connector"], &receive, body)
+}
+
+fn module_for(worlds: &[&str], extra: &str, body: &str) -> Vec<u8> {
     let text = format!(
         r#"(module
             {extra}
@@ -86,8 +99,10 @@ pub(crate) fn module(extra: &str, body: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let wit = include_str!("../../../../sdk/wit/rialto.wit");
     let package = resolve.push_str("rialto.wit", wit).expect("the contract");
-    let world = resolve.select_world(&[package], Some("destination-connector")).expect("its world");
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).expect("metadata");
+    for world in worlds {
+        let world = resolve.select_world(&[package], Some(world)).expect("its world");
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).expect("metadata");
+    }
     module
 }
 
