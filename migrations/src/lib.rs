@@ -12,7 +12,7 @@ pub use access::{ROLE, SETUP_SQL};
 
 /// Tables that hold rows of tenants, a child before its parent: what is deleted with a tenant, in this order.
 /// Each has `tenant_id` first in its primary key.
-pub const TENANT_TABLES: [&str; 20] = m0001_spine::TENANT_TABLES;
+pub const TENANT_TABLES: [&str; 22] = m0001_spine::TENANT_TABLES;
 
 /// Tables of the hub as a whole, which only an operator reads.
 pub const HUB_TABLES: [&str; 4] = m0001_spine::HUB_TABLES;

@@ -6,8 +6,10 @@ use sea_orm_migration::sea_orm::ConnectionTrait;
 use crate::access::{guard, show_to_bearer};
 use crate::dialect::spell;
 
-pub(crate) const TENANT_TABLES: [&str; 20] = [
+pub(crate) const TENANT_TABLES: [&str; 22] = [
     "idempotency_keys",
+    "suppressions",
+    "withdrawn",
     "outbox",
     "dead_letters",
     "parked",

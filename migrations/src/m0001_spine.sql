@@ -9,6 +9,7 @@ CREATE TABLE tenants (
     updated_at {int} NOT NULL,
     enabled {bool} NOT NULL,
     identity {text} NOT NULL,
+    quota {text} NOT NULL,
     config_version {int} NOT NULL
 ) {rows};
 
@@ -271,6 +272,25 @@ CREATE TABLE outbox (
     PRIMARY KEY (tenant_id, message_id)
 ) {rows};
 CREATE INDEX outbox_order ON outbox (tenant_id, position, ordinal);
+
+-- Of whom nothing is kept: no value, only what a key of the tenant's makes of it.
+CREATE TABLE suppressions (
+    tenant_id {id} NOT NULL REFERENCES tenants (id),
+    id {id} NOT NULL,
+    mark {id} NOT NULL,
+    kind {text} NOT NULL,
+    reason {text},
+    created_at {int} NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    CONSTRAINT suppressions_mark UNIQUE (tenant_id, mark)
+) {rows};
+
+-- Payloads that the log still holds and is to lose: owed by the step that decided so until they are gone.
+CREATE TABLE withdrawn (
+    tenant_id {id} NOT NULL,
+    position {int} NOT NULL,
+    PRIMARY KEY (tenant_id, position)
+) {clustered};
 
 CREATE TABLE idempotency_keys (
     tenant_id {id} NOT NULL REFERENCES tenants (id),

@@ -19,6 +19,7 @@ pub(crate) mod inflate;
 pub(crate) mod intake;
 pub(crate) mod pixel;
 pub(crate) mod posthog;
+pub(crate) mod quota;
 pub(crate) mod reply;
 pub(crate) mod settings;
 pub(crate) mod write_key;

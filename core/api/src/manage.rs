@@ -16,6 +16,7 @@ pub(crate) mod parked;
 pub(crate) mod profiles;
 pub(crate) mod routes;
 pub(crate) mod sources;
+pub(crate) mod suppressions;
 pub(crate) mod tenants;
 pub(crate) mod write_keys;
 
@@ -31,6 +32,7 @@ pub(crate) fn router() -> OpenApiRouter<Api> {
         .merge(connectors::router())
         .merge(profiles::router())
         .merge(events::router())
+        .merge(suppressions::router())
         .merge(live::router())
         .merge(lanes::router())
         .merge(parked::router())

@@ -107,6 +107,11 @@ fn pipeline(page: &mut Page, status: &EngineStatus) {
         ),
         ("rialto_events_duplicate_total", "Events dropped as duplicates.", status.duplicates),
         ("rialto_events_unprocessable_total", "Events that could not be processed.", status.refused),
+        (
+            "rialto_events_suppressed_total",
+            "Events of persons who are suppressed, which went nowhere; repeats among them.",
+            status.suppressed,
+        ),
         ("rialto_profiles_merged_total", "Merges of two profiles.", status.merges),
         ("rialto_processor_steps_total", "Steps of the processor.", status.steps),
         ("rialto_processor_steps_failed_total", "Steps that were abandoned and tried again.", status.failed_steps),

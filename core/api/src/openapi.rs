@@ -42,6 +42,7 @@ use crate::problem;
         (name = "Connectors", description = "What kinds of destination are installed."),
         (name = "Profiles", description = "The people that events were resolved to."),
         (name = "Events", description = "What came in, what was decided, and what became of it."),
+        (name = "Suppressions", description = "Whose events are taken and go nowhere."),
         (name = "Deliveries", description = "What waits, what was given up, and how each lane goes."),
         (name = "Hub", description = "Whether the hub lives and works.")
     ),
@@ -59,6 +60,7 @@ use crate::problem;
         rialto_model::profile::Profile,
         rialto_model::route::Route,
         rialto_model::source::Source,
+        rialto_model::suppression::Suppression,
         rialto_model::tenant::Tenant,
         Alive, BrowserSettings, DecidedEvent, MadeApiKey, MadeWriteKey, OpenedDeadLetter, Person, Readiness, Refused, StandingLane, Success,
     )),

@@ -9,12 +9,14 @@ use rialto_log::EventLog;
 use rialto_model::Timestamp;
 use rialto_model::destination::Secrets;
 use rialto_model::manifest::{self, FieldError, Manifest};
+use rialto_model::tenant::Quota;
 use rialto_store::Store;
 use serde_json::Value;
 
 use crate::check::Checker;
 use crate::client_ip::IpRange;
 use crate::ingest::bodies::Bodies;
+use crate::ingest::quota::Quotas;
 use crate::manage::live::Listeners;
 use crate::metrics::Metrics;
 
@@ -45,6 +47,8 @@ pub struct ApiOptions {
     /// The most bytes of ingest requests' bodies that are held at a time, over all connections. Half of it is for
     /// requests whose head shows a known write key. Who finds no room within a second gets a 503.
     pub max_bodies: usize,
+    /// What a tenant may send that has no quota of its own.
+    pub quota: Quota,
     /// The hub's version, as `/healthz` tells it.
     pub version: &'static str,
 }
@@ -55,6 +59,7 @@ impl Default for ApiOptions {
             trusted_proxies: Vec::new(),
             max_body: 1 << 20,
             max_bodies: 256 << 20,
+            quota: Quota::default(),
             version: env!("CARGO_PKG_VERSION"),
         }
     }
@@ -125,13 +130,27 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) listeners: Listeners,
     pub(crate) bodies: Bodies,
+    pub(crate) quotas: Quotas,
 }
 
 impl Api {
     pub(crate) fn new(state: ApiState, checker: Checker) -> Self {
         let ApiState { engine, store, log, connectors, clock, options } = state;
         let (metrics, listeners, bodies) = (Metrics::default(), Listeners::default(), Bodies::new(options.max_bodies));
-        Self(Arc::new(Shared { engine, store, log, connectors, clock, options, checker, metrics, listeners, bodies }))
+        let quotas = Quotas::new(options.quota);
+        Self(Arc::new(Shared {
+            engine,
+            store,
+            log,
+            connectors,
+            clock,
+            options,
+            checker,
+            metrics,
+            listeners,
+            bodies,
+            quotas,
+        }))
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -16,7 +16,11 @@ mod ingest;
 mod management;
 #[path = "api/pipeline.rs"]
 mod pipeline;
+#[path = "api/quota.rs"]
+mod quota;
 #[path = "api/socket.rs"]
 mod socket;
+#[path = "api/suppression.rs"]
+mod suppression;
 #[path = "api/world.rs"]
 mod world;

@@ -14,6 +14,8 @@ pub(crate) struct Config {
     pub(crate) version: u64,
     pub(crate) tenant: Tenant,
     pub(crate) routes: Vec<ReadyRoute>,
+    /// Whether anyone is suppressed, and so has to be asked for.
+    pub(crate) suppresses: bool,
 }
 
 /// A route that is ready to be judged.
@@ -27,7 +29,7 @@ pub(crate) struct ReadyRoute {
 
 impl Config {
     pub(crate) fn new(given: TenantConfig) -> Self {
-        let TenantConfig { version, tenant, sources: _, destinations, routes } = given;
+        let TenantConfig { version, tenant, sources: _, destinations, routes, suppresses } = given;
         let names: HashMap<DestinationId, String> = destinations.into_iter().map(|(d, _)| (d.id, d.name)).collect();
         let routes = routes
             .into_iter()
@@ -37,6 +39,6 @@ impl Config {
                 route,
             })
             .collect();
-        Self { version, tenant, routes }
+        Self { version, tenant, routes, suppresses }
     }
 }

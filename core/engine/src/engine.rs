@@ -250,6 +250,7 @@ impl Engine {
             processed: read(&counters.processed),
             duplicates: read(&counters.duplicates),
             refused: read(&counters.refused),
+            suppressed: read(&counters.suppressed),
             merges: read(&counters.merges),
             steps: read(&counters.steps),
             failed_steps: read(&counters.failed_steps),

@@ -54,7 +54,7 @@ impl Engine {
                 None => self.waiting(scope, cursor, message_id).await,
             };
         };
-        let entry = self.0.log.get(scope.tenant_id(), row.position).await?;
+        let entry = self.entry(scope, &row).await?;
         let mut steps = vec![words::accepted(row.received_at, row.position, entry.as_ref())];
         steps.extend(words::decided(&row, &copies));
         let destinations = self.fates(scope, &row).await?;
@@ -66,7 +66,7 @@ impl Engine {
             message_id: row.message_id,
             position: row.position,
             profile_id,
-            said: words::story(row.decision.refused.as_deref(), &destinations),
+            said: words::story(&row.decision, &destinations),
             steps,
             destinations,
             duplicates: copies.iter().map(|copy| copy.position).collect(),
@@ -75,9 +75,17 @@ impl Engine {
         }))
     }
 
+    /// What the log holds of an event. What was withdrawn is not shown for as long as it still lies there.
+    async fn entry(&self, scope: &TenantScope, row: &TimelineEntry) -> Result<Option<Entry>, ExplainError> {
+        match row.decision.suppressed {
+            Some(_) => Ok(None),
+            None => Ok(self.0.log.get(scope.tenant_id(), row.position).await?),
+        }
+    }
+
     /// A duplicate whose original is known only by its position.
     async fn copy(&self, scope: &TenantScope, copy: TimelineEntry) -> Result<Explanation, ExplainError> {
-        let entry = self.0.log.get(scope.tenant_id(), copy.position).await?;
+        let entry = self.entry(scope, &copy).await?;
         let mut steps = vec![words::accepted(copy.received_at, copy.position, entry.as_ref())];
         steps.extend(words::decided(&copy, &[]));
         Ok(Explanation {

@@ -31,7 +31,7 @@ pub(crate) struct Facts {
 }
 
 /// An alias call's `previousId`: it does not say of which kind it is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Previous {
     pub(crate) anonymous: Identifier,
     pub(crate) user: Identifier,

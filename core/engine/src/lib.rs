@@ -28,6 +28,7 @@ mod people;
 mod plan;
 mod resolve;
 mod step;
+mod suppress;
 
 pub mod lane;
 
@@ -41,6 +42,7 @@ mod run;
 
 pub mod engine;
 pub mod explain;
+mod withdrawal;
 
 pub use accept::{Envelope, Form, Refusal, Stamp};
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -207,11 +207,12 @@ impl Processor {
                 if !(missing.identifiers.is_empty() && missing.profile_ids.is_empty()) {
                     let more = owned.scope.load(&missing).await.map_err(|error| sick_or(error, &incoming))?;
                     loaded.profiles.extend(more.profiles);
+                    loaded.suppressed.extend(more.suppressed);
                 }
                 (wanted, loaded)
             }
             None => {
-                let wanted = wanted(&incoming, &state.people);
+                let wanted = wanted(&incoming, &state.people, config);
                 let loaded = owned.scope.load(&wanted).await.map_err(|error| sick_or(error, &incoming))?;
                 (wanted, loaded)
             }
@@ -230,6 +231,7 @@ impl Processor {
             repeats,
             before: std::mem::take(&mut state.before),
             aliases,
+            suppressions: loaded.suppressed,
             now: self.clock.now(),
         };
         Ok(step.decide(from, incoming))
@@ -249,6 +251,7 @@ impl Processor {
         count(&self.counters.processed, decided.bodies.len() as u64);
         count(&self.counters.duplicates, decided.duplicates);
         count(&self.counters.refused, decided.refused);
+        count(&self.counters.suppressed, decided.suppressed);
         count(&self.counters.merges, decided.write.merges.len() as u64);
     }
 
@@ -320,6 +323,8 @@ fn missing(incoming: &[Incoming], people: &People, asked: &Wanted) -> Wanted {
     let mut missing = strangers(incoming, people);
     missing.identifiers.retain(|identifier| asked.identifiers.binary_search(identifier).is_err());
     missing.profile_ids.retain(|id| !asked.profile_ids.contains(id));
+    // Of the events' own identifiers it was asked; of what these persons hold it was not.
+    missing.suppressible = asked.suppressible.as_ref().map(|_| Vec::new());
     missing
 }
 

@@ -39,11 +39,36 @@ pub(crate) fn resolve(
         return (profile, Resolution { how, by: Vec::new(), set_aside, merges: Vec::new() });
     }
     let mut active = with_previous(people, facts, rules);
-    let matched = loop {
-        let matched = owners(people, &active);
-        match breach(people, &matched, &active, rules, occasion.received_at) {
-            None => break matched,
-            Some(Breach::Limit) => aside(&mut active, &mut set_aside, SetAsideReason::Demoted),
+    let matched = find(people, &mut active, &mut set_aside, rules, occasion.received_at);
+    let mut resolution = Resolution { how: How::Nobody, by: active, set_aside, merges: Vec::new() };
+    let profile = settle(people, &matched, &mut resolution, occasion);
+    (profile, resolution)
+}
+
+/// The persons who would be one by an event at `at`; changes nothing.
+pub(crate) fn whose(people: &People, facts: &Facts, rules: &IdentityRules, at: Timestamp) -> Vec<ProfileId> {
+    if let Some(named) = facts.profile {
+        return vec![people.canonical(named)];
+    }
+    let (identifiers, previous) = (facts.identifiers.clone(), facts.previous.clone());
+    let mut facts = Facts { identifiers, previous, ..Facts::default() };
+    let mut active = with_previous(people, &mut facts, rules);
+    find(people, &mut active, &mut Vec::new(), rules, at)
+}
+
+/// The persons whom the identifiers name, less those identifiers that would break a limit.
+fn find(
+    people: &People,
+    active: &mut Vec<Identifier>,
+    set_aside: &mut Vec<SetAside>,
+    rules: &IdentityRules,
+    at: Timestamp,
+) -> Vec<ProfileId> {
+    loop {
+        let matched = owners(people, active);
+        match breach(people, &matched, active, rules, at) {
+            None => return matched,
+            Some(Breach::Limit) => aside(active, set_aside, SetAsideReason::Demoted),
             Some(Breach::Identifiers) if matched.len() < 2 => {
                 let newest = active.iter().rposition(|identifier| people.owner(identifier).is_none());
                 let capped = active.remove(newest.unwrap_or(active.len() - 1));
@@ -51,19 +76,16 @@ pub(crate) fn resolve(
             }
             Some(Breach::Identifiers | Breach::Merges) => {
                 // No more merging here: the event is the person's whom its strongest known identifier names.
-                let (stay, capped) = active.into_iter().partition(|identifier| {
+                let (stay, capped) = std::mem::take(active).into_iter().partition(|identifier| {
                     people.owner(identifier).is_none_or(|owner| matched.first() == Some(&owner))
                 });
-                active = stay;
+                *active = stay;
                 let capped: Vec<Identifier> = capped;
                 set_aside
                     .extend(capped.into_iter().map(|identifier| SetAside { identifier, why: SetAsideReason::Capped }));
             }
         }
-    };
-    let mut resolution = Resolution { how: How::Nobody, by: active, set_aside, merges: Vec::new() };
-    let profile = settle(people, &matched, &mut resolution, occasion);
-    (profile, resolution)
+    }
 }
 
 /// The person of the identifiers in `resolution.by`, which break no limit: made, matched or merged.

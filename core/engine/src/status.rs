@@ -13,6 +13,8 @@ pub struct EngineStatus {
     pub duplicates: u64,
     /// Events that could not be processed.
     pub refused: u64,
+    /// Events of persons who are suppressed, repeats among them.
+    pub suppressed: u64,
     /// Merges of two profiles.
     pub merges: u64,
     /// Steps of the processor.
@@ -42,6 +44,7 @@ pub(crate) struct Counters {
     pub(crate) processed: AtomicU64,
     pub(crate) duplicates: AtomicU64,
     pub(crate) refused: AtomicU64,
+    pub(crate) suppressed: AtomicU64,
     pub(crate) merges: AtomicU64,
     pub(crate) steps: AtomicU64,
     pub(crate) failed_steps: AtomicU64,

@@ -8,6 +8,7 @@ use rialto_log::Entry;
 use rialto_model::decision::{Decision, TimelineEntry};
 use rialto_model::event::{Event, EventType};
 use rialto_model::profile::Provenance;
+use rialto_model::suppression::Suppressed;
 use rialto_model::{Position, ProfileId, TenantId, Timestamp};
 use rialto_store::{OutboxEvent, Sighting, StepWrite, Wanted};
 
@@ -19,7 +20,8 @@ use crate::merge::{image_bytes, left_out};
 use crate::notice::notices;
 use crate::people::People;
 use crate::plan::plan;
-use crate::resolve::{Occasion, resolve};
+use crate::resolve::{Occasion, resolve, whose};
+use crate::suppress::{Suppressions, by_event, by_person, suppressible};
 
 /// How long a message id is remembered.
 pub(crate) const DEDUPE: Duration = Duration::from_secs(24 * 3600);
@@ -53,6 +55,7 @@ pub(crate) struct Decided {
     pub(crate) bodies: Vec<Bytes>,
     pub(crate) duplicates: u64,
     pub(crate) refused: u64,
+    pub(crate) suppressed: u64,
     /// The message ids that were new, with where and when.
     pub(crate) fresh: Fresh,
 }
@@ -107,8 +110,9 @@ pub(crate) fn read(entry: Entry, config: &Config, refuse: Option<(String, bool)>
 }
 
 /// What has to be known to decide on these.
-pub(crate) fn wanted(incoming: &[Incoming], people: &People) -> Wanted {
+pub(crate) fn wanted(incoming: &[Incoming], people: &People, config: &Config) -> Wanted {
     let mut wanted = Wanted { dedupe_since: Timestamp(i64::MAX), ..strangers(incoming, people) };
+    wanted.suppressible = config.suppresses.then(|| suppressible(incoming, people));
     for (event, _) in incoming.iter().filter_map(|incoming| incoming.read.as_ref().ok()) {
         wanted.message_ids.push(event.message_id.clone());
         wanted.dedupe_since = wanted.dedupe_since.min(event.received_at.before(DEDUPE));
@@ -143,6 +147,8 @@ pub(crate) struct Step<'s> {
     pub(crate) before: Fresh,
     /// Ids that lead to others, as far as they were asked for.
     pub(crate) aliases: HashMap<ProfileId, ProfileId>,
+    /// Who is suppressed, of all whom it may meet.
+    pub(crate) suppressions: Suppressions,
     pub(crate) now: Timestamp,
 }
 
@@ -155,6 +161,7 @@ impl Step<'_> {
             bodies: Vec::with_capacity(incoming.len()),
             duplicates: 0,
             refused: 0,
+            suppressed: 0,
             fresh: Fresh::new(),
         };
         let (mut fresh, mut course) = (Fresh::with_capacity(incoming.len()), Course::default());
@@ -172,8 +179,14 @@ impl Step<'_> {
                     self.one(one.position, event, facts, &mut decided.duplicates, &mut fresh, &mut course)
                 }
             };
+            let goes_nowhere = row.decision.suppressed.is_some();
+            if goes_nowhere {
+                decided.suppressed += 1;
+                decided.write.withdrawn.push(one.position);
+            }
             decided.write.timeline.push(row);
-            decided.bodies.push(one.body);
+            // The lanes' memory holds nothing of it either.
+            decided.bodies.push(if goes_nowhere { Bytes::new() } else { one.body });
         }
         decided.write.outbox =
             course.said.notices.into_iter().filter(|notice| self.people.says(&notice.message_id)).collect();
@@ -194,13 +207,18 @@ impl Step<'_> {
         let within = |(_, at): &&(Position, Timestamp)| event.received_at.before(DEDUPE) <= *at;
         let earlier = self.before.get(&event.message_id).filter(within);
         let here = earlier.or_else(|| fresh.get(&event.message_id).filter(within)).map(|(position, _)| *position);
-        if let Some(first) = self.repeats.get(&position).copied().or(here) {
+        let duplicate_of = self.repeats.get(&position).copied().or(here);
+        facts.profile = facts.profile.map(|id| self.aliases.get(&id).copied().unwrap_or(id));
+        // A repeat brings its payload along once more.
+        let suppressed = self.suppressed(&facts, event.received_at);
+        if duplicate_of.is_some() {
             *duplicates += 1;
-            let decision = Decision { duplicate_of: Some(first), ..Decision::default() };
-            return row(position, event, None, decision);
+            return row(position, event, None, Decision { duplicate_of, suppressed, ..Decision::default() });
         }
         fresh.insert(event.message_id.clone(), (position, event.received_at));
-        facts.profile = facts.profile.map(|id| self.aliases.get(&id).copied().unwrap_or(id));
+        if suppressed.is_some() {
+            return row(position, event, None, Decision { suppressed, ..Decision::default() });
+        }
         let tenant = self.tenant;
         let occasion = Occasion { tenant, position, message_id: &event.message_id, received_at: event.received_at };
         let merged_before = self.people.changes.merges.len();
@@ -218,6 +236,18 @@ impl Step<'_> {
         }
         decision.routes = plan(self.config, &event, profile.and_then(|id| self.people.get(id)));
         row(position, event, profile, decision)
+    }
+
+    /// Whether the event is of someone who is suppressed.
+    fn suppressed(&self, facts: &Facts, at: Timestamp) -> Option<Suppressed> {
+        if self.suppressions.is_empty() {
+            return None;
+        }
+        let by_event = by_event(&self.suppressions, facts);
+        by_event.or_else(|| {
+            let persons = whose(self.people, facts, &self.config.tenant.identity, at);
+            by_person(&self.suppressions, self.people, &persons)
+        })
     }
 
     /// Puts the event on its person. An event cannot have happened after it was received, so a clock that is ahead
@@ -251,7 +281,9 @@ impl Step<'_> {
 }
 
 fn row(position: Position, event: Event, profile_id: Option<ProfileId>, decision: Decision) -> TimelineEntry {
-    let name = event.label().chars().take(MAX_NAME).collect();
+    // A page's name may say who looks at it.
+    let label = if decision.suppressed.is_some() { event.kind.as_str() } else { event.label() };
+    let name = label.chars().take(MAX_NAME).collect();
     TimelineEntry {
         position,
         name,

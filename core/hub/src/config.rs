@@ -31,6 +31,7 @@ pub struct Config {
     pub development: bool,
     pub shutdown_seconds: u64,
     pub server: Server,
+    pub quota: Quota,
     pub store: Store,
     pub log: Log,
     pub engine: Engine,
@@ -51,6 +52,14 @@ pub struct Server {
     pub max_connections: usize,
     pub header_timeout_seconds: u64,
     pub body_idle_timeout_seconds: u64,
+}
+
+/// `[quota]`
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "as above")]
+pub struct Quota {
+    pub events_per_second: u32,
 }
 
 /// `[store]`

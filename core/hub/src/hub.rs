@@ -8,6 +8,7 @@ use std::time::Duration;
 use rialto_api::{ApiOptions, ApiState, Connectors, ServeOptions};
 use rialto_engine::{Clock, Connector, Engine, EngineOptions, EngineParts, SystemClock};
 use rialto_log::{EmbeddedLog, EmbeddedOptions, EventLog, LogError};
+use rialto_model::tenant::Quota;
 use rialto_plugin::{EgressPolicy, PluginError, PluginHost, PluginOptions};
 use rialto_store::{Store, StoreError, StoreOptions};
 use tokio::net::TcpListener;
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::master_secret::{self, MasterSecretError};
-use crate::{VERSION, retention};
+use crate::{VERSION, retention, withdrawal};
 
 const MIB: usize = 1 << 20;
 
@@ -80,6 +81,7 @@ pub struct RunningHub {
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
     retention: JoinHandle<()>,
+    withdrawal: JoinHandle<()>,
     grace: Duration,
 }
 
@@ -134,11 +136,12 @@ impl Hub {
             serve_options(&config),
             until(stopped.clone()),
         ));
-        let retention =
-            tokio::spawn(retention::keep(Arc::clone(&log), store.clone(), clock, config.retention(), until(stopped)));
+        let (kept, end) = (config.retention(), until(stopped.clone()));
+        let retention = tokio::spawn(retention::keep(Arc::clone(&log), store.clone(), Arc::clone(&clock), kept, end));
+        let withdrawal = tokio::spawn(withdrawal::keep(engine.clone(), store.clone(), clock, until(stopped)));
         let grace = Duration::from_secs(config.shutdown_seconds);
         tracing::info!(%addr, version = VERSION, "ready");
-        Ok(RunningHub { addr, operator_token, engine, store, log, plugins, stop, server, retention, grace })
+        Ok(RunningHub { addr, operator_token, engine, store, log, plugins, stop, server, retention, withdrawal, grace })
     }
 }
 
@@ -156,6 +159,7 @@ impl RunningHub {
         let ending = async {
             let _ = self.server.await;
             let _ = self.retention.await;
+            let _ = self.withdrawal.await;
             self.engine.shutdown().await;
             self.log.close().await;
             self.store.close().await;
@@ -259,6 +263,7 @@ fn api_options(config: &Config) -> Result<ApiOptions, HubError> {
         trusted_proxies: config.server.trusted_proxies.iter().map(parse).collect::<Result<_, _>>()?,
         max_body: config.server.max_body_kib.saturating_mul(1024),
         max_bodies: config.server.max_bodies_mib.saturating_mul(MIB),
+        quota: Quota { events_per_second: Some(config.quota.events_per_second).filter(|rate| *rate > 0) },
         version: VERSION,
     })
 }

@@ -6,6 +6,7 @@ mod hub;
 mod master_secret;
 mod retention;
 pub mod telemetry;
+mod withdrawal;
 
 pub use config::Config;
 pub use hub::{Hub, HubError, RunningHub};

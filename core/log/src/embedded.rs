@@ -303,6 +303,23 @@ impl EventLog for EmbeddedLog {
         self.purge(erased, move |whose, position| whose == tenant && wanted.contains(&position)).await
     }
 
+    async fn erase_of_many(&self, wanted: &[(TenantId, Vec<Position>)]) -> Result<usize, LogError> {
+        let mut all = Erased { count: 0, windows: Vec::new() };
+        let mut gone: HashMap<TenantId, BTreeSet<Position>> = HashMap::new();
+        for (tenant, positions) in wanted {
+            let (tenant, positions) = (*tenant, positions.clone());
+            gone.entry(tenant).or_default().extend(&positions);
+            let erased = self.chore(|reply| Chore::Erase { tenant, positions, reply }).await?;
+            all.count += erased.count;
+            for window in erased.windows {
+                if all.windows.iter().all(|known| known.name() != window.name()) {
+                    all.windows.push(window);
+                }
+            }
+        }
+        self.purge(all, move |whose, position| gone.get(&whose).is_some_and(|gone| gone.contains(&position))).await
+    }
+
     async fn drop_tenant(&self, tenant: TenantId) -> Result<(), LogError> {
         let erased = self.chore(|reply| Chore::Drop { tenant, reply }).await?;
         let head = self.head(tenant).await?;

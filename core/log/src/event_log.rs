@@ -127,6 +127,19 @@ pub trait EventLog: Send + Sync + 'static {
     /// [`LogError::Closed`].
     async fn erase(&self, tenant: TenantId, positions: &[Position]) -> Result<usize, LogError>;
 
+    /// Removes single entries of several tenants, as [`EventLog::erase`] does for one. A log to which removing costs the
+    /// same for few and many does it in one go.
+    ///
+    /// # Errors
+    /// As [`EventLog::erase`].
+    async fn erase_of_many(&self, wanted: &[(TenantId, Vec<Position>)]) -> Result<usize, LogError> {
+        let mut count = 0;
+        for (tenant, positions) in wanted {
+            count += self.erase(*tenant, positions).await?;
+        }
+        Ok(count)
+    }
+
     /// Removes all entries of a tenant, as [`EventLog::erase`] does, and the stream from [`EventLog::tenants`].
     /// Should the id be used again, its positions go on where they were.
     ///

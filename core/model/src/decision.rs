@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::event::EventType;
 use crate::identifier::{Identifier, Unusable};
+use crate::suppression::Suppressed;
 use crate::{DestinationId, MergeId, Position, ProfileId, RouteId, SourceId, Timestamp};
 
 /// One row a processed event: the narrow record beside the state; the payload stays in the log.
@@ -21,7 +22,7 @@ pub struct TimelineEntry {
     pub name: String,
     /// The source it came from.
     pub source_id: SourceId,
-    /// The person it was resolved to; absent for duplicates and refused events.
+    /// The person it was resolved to; absent for duplicates, refused and suppressed events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile_id: Option<ProfileId>,
     /// When it happened.
@@ -41,6 +42,9 @@ pub struct Decision {
     /// Why the event could not be processed at all, if so; then nothing else was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// That its person is suppressed, if so; then nothing else was done, and the payload leaves the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suppressed: Option<Suppressed>,
     /// How the person was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<Resolution>,

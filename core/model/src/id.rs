@@ -105,6 +105,8 @@ ids! {
     MergeId, "mrg", "merge";
     /// A delivery that was given up on and waits in the inbox.
     DeadLetterId, "dlq", "dead letter";
+    /// A person of whom nothing is kept.
+    SuppressionId, "sup", "suppression";
 }
 
 #[cfg(test)]

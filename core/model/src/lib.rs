@@ -20,10 +20,13 @@ pub mod profile;
 pub mod route;
 pub mod signature;
 pub mod source;
+pub mod suppression;
 pub mod tenant;
 pub mod time;
 
-pub use id::{ApiKeyId, DeadLetterId, DestinationId, MergeId, ProfileId, RouteId, SourceId, TenantId, WriteKeyId};
+pub use id::{
+    ApiKeyId, DeadLetterId, DestinationId, MergeId, ProfileId, RouteId, SourceId, SuppressionId, TenantId, WriteKeyId,
+};
 pub use time::Timestamp;
 
 /// Where an event stands in its tenant's stream: 1 is the first, 0 stands before all.

@@ -24,6 +24,18 @@ pub struct Tenant {
     /// What identifies a person here.
     #[serde(default)]
     pub identity: IdentityRules,
+    /// What it may take of the hub.
+    #[serde(default)]
+    pub quota: Quota,
+}
+
+/// How much a tenant may take of the hub. What is absent or null is as the hub has it for all tenants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quota {
+    /// The most events that are taken a second, over ten seconds; what goes beyond is answered 429.
+    #[schema(minimum = 1)]
+    pub events_per_second: Option<u32>,
 }
 
 /// Whether a text is a slug: 1 to 63 lower-case letters, digits and dashes, starting with a letter.

@@ -7,7 +7,7 @@ use rialto_model::destination::{Destination, Secrets};
 use rialto_model::identifier::IdentityRules;
 use rialto_model::route::Route;
 use rialto_model::source::Source;
-use rialto_model::tenant::Tenant;
+use rialto_model::tenant::{Quota, Tenant};
 use rialto_model::{DestinationId, Position, ProfileId, SourceId};
 use serde_json::Value;
 
@@ -20,6 +20,8 @@ pub struct TenantChange {
     pub enabled: Option<bool>,
     /// What identifies a person from now on.
     pub identity: Option<IdentityRules>,
+    /// What it may take of the hub from now on, all of it.
+    pub quota: Option<Quota>,
 }
 
 /// A change of a source.
@@ -138,4 +140,6 @@ pub struct TenantConfig {
     pub destinations: Vec<(Destination, Secrets)>,
     /// Its routes, oldest first.
     pub routes: Vec<Route>,
+    /// Whether it suppresses anyone.
+    pub suppresses: bool,
 }

@@ -8,7 +8,7 @@ use crate::page::from_sql;
 use crate::scope::TenantScope;
 use crate::tx::Claim;
 use crate::write::Heads;
-use crate::{destination, route, secret, source, tenant};
+use crate::{destination, route, secret, source, suppression, tenant};
 
 impl TenantScope {
     /// All of the configuration at one moment, secrets in the clear.
@@ -36,6 +36,7 @@ impl TenantScope {
             sources: source::all(&tx).await?,
             destinations,
             routes: route::all(&tx).await?,
+            suppresses: suppression::any(&tx).await?,
         })
     }
 

@@ -12,7 +12,9 @@ use crate::tx::{Claim, HubTx};
 
 /// Tables that grow with events, and what their rows are found by: they are emptied bit by bit, so that no other
 /// tenant waits for a lock or for SQLite's one writer.
-const LARGE: [(&str, &str); 9] = [
+const LARGE: [(&str, &str); 11] = [
+    ("suppressions", "id"),
+    ("withdrawn", "position"),
     ("outbox", "message_id"),
     ("dead_letters", "id"),
     ("parked", "destination_id, position, action"),

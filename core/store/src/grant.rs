@@ -9,6 +9,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use rialto_model::TenantId;
 use rialto_model::source::Source;
+use rialto_model::tenant::Quota;
 
 /// How long an answer is taken without asking; with [`ASKING`] this is how long another node's change goes unseen.
 const KNOWN_FOR: Duration = Duration::from_secs(4);
@@ -28,6 +29,8 @@ pub struct WriteGrant {
     pub tenant_id: TenantId,
     /// Where they come from; it may be disabled.
     pub source: Source,
+    /// How many of them the tenant may send.
+    pub quota: Quota,
 }
 
 type KeyHash = [u8; 32];
@@ -129,7 +132,7 @@ mod tests {
             created_at: Timestamp(0),
             updated_at: Timestamp(0),
         };
-        Arc::new(WriteGrant { tenant_id: TenantId(uuid::Uuid::from_u128(tenant)), source })
+        Arc::new(WriteGrant { tenant_id: TenantId(uuid::Uuid::from_u128(tenant)), source, quota: Quota::default() })
     }
 
     #[test]

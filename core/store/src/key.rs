@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rialto_model::Timestamp;
+use rialto_model::{TenantId, Timestamp};
 
 use crate::error::{Result, StoreError};
 
@@ -28,6 +28,12 @@ impl KeyHasher {
     /// What a key is found by.
     pub(crate) fn hash(&self, key: &str) -> [u8; 32] {
         *blake3::keyed_hash(&self.0, key.as_bytes()).as_bytes()
+    }
+
+    /// A key for a purpose of one tenant's; `context` names the purpose and no other has it.
+    pub(crate) fn derive(&self, context: &str, tenant: TenantId) -> [u8; 32] {
+        // Two parts of fixed length: no two tenants spell the same.
+        blake3::derive_key(context, &[&self.0[..], tenant.0.as_bytes()].concat())
     }
 
     /// A new key behind a prefix.

@@ -41,6 +41,8 @@ mod secret;
 mod source;
 mod write_key;
 
+mod suppression;
+
 mod config;
 mod idempotency;
 

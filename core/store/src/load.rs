@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use rialto_model::identifier::Identifier;
+use rialto_model::profile::HeldIdentifier;
 use rialto_model::{Position, ProfileId};
 use serde::Serialize;
 
@@ -12,6 +13,7 @@ use crate::error::Result;
 use crate::page::from_sql;
 use crate::profile::{by_ids, survivors};
 use crate::scope::TenantScope;
+use crate::suppression;
 use crate::timeline::message_hash;
 use crate::tx::TenantTx;
 use crate::write::{Loaded, Wanted};
@@ -46,13 +48,20 @@ impl TenantScope {
                 profiles.insert(profile.id, profile);
             }
         }
+        let suppressed = match &wanted.suppressible {
+            None => HashMap::new(),
+            Some(asked) => {
+                let held = profiles.values().flat_map(|profile| &profile.identifiers).map(HeldIdentifier::identifier);
+                suppression::among(&tx, &self.store.hasher, asked.iter().cloned().chain(held)).await?
+            }
+        };
         for (absorbed, living) in survivors {
             if let Some(profile) = profiles.get(&living).cloned() {
                 profiles.insert(absorbed, profile);
             }
         }
         tx.commit().await?;
-        Ok(Loaded { seen, owners, profiles })
+        Ok(Loaded { seen, owners, profiles, suppressed })
     }
 }
 

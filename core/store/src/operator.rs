@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rialto_model::identifier::IdentityRules;
 use rialto_model::page::{Page, PageRequest};
-use rialto_model::tenant::{Tenant, is_slug};
+use rialto_model::tenant::{Quota, Tenant, is_slug};
 use rialto_model::{TenantId, Timestamp};
 use sea_orm::{ActiveValue::Set, ColumnTrait, QueryFilter, QueryOrder, QuerySelect};
 
@@ -15,7 +15,7 @@ use crate::key::id_parts;
 use crate::page::{after_id, page_of};
 use crate::scope::TenantScope;
 use crate::store::Inner;
-use crate::tenant::{find, later, name_of, row, to_json, unchanged};
+use crate::tenant::{find, later, name_of, quota_of, row, to_json, unchanged};
 use crate::tx::Claim;
 
 /// The right to act on the hub as a whole.
@@ -28,8 +28,16 @@ impl Operator {
     /// # Errors
     /// [`StoreError::Invalid`] for a slug or name that is none, [`StoreError::Conflict`] for a slug that is taken.
     pub async fn create_tenant(&self, slug: &str, name: &str, now: Timestamp) -> Result<Tenant> {
+        self.create_tenant_within(Quota::default(), slug, name, now).await
+    }
+
+    /// A new tenant with a quota of its own.
+    ///
+    /// # Errors
+    /// As [`Operator::create_tenant`]; [`StoreError::Invalid`] for a quota of nothing.
+    pub async fn create_tenant_within(&self, quota: Quota, slug: &str, name: &str, now: Timestamp) -> Result<Tenant> {
         let (ms, random) = id_parts(now)?;
-        self.create_tenant_as(TenantId::from_parts(ms, &random), slug, name, now).await
+        self.make_tenant(TenantId::from_parts(ms, &random), slug, name, quota, now).await
     }
 
     /// A new tenant under an id that the caller brings: for one that moves here from another hub, and for a
@@ -38,6 +46,10 @@ impl Operator {
     /// # Errors
     /// As [`Operator::create_tenant`]; [`StoreError::Conflict`] for an id that is taken.
     pub async fn create_tenant_as(&self, id: TenantId, slug: &str, name: &str, now: Timestamp) -> Result<Tenant> {
+        self.make_tenant(id, slug, name, Quota::default(), now).await
+    }
+
+    async fn make_tenant(&self, id: TenantId, slug: &str, name: &str, quota: Quota, now: Timestamp) -> Result<Tenant> {
         if !is_slug(slug) {
             let rule = "has to be 1 to 63 lower-case letters, digits and dashes, starting with a letter";
             return Err(StoreError::invalid("slug", rule));
@@ -50,6 +62,7 @@ impl Operator {
             updated_at: now,
             enabled: true,
             identity: IdentityRules::default(),
+            quota,
         };
         let hub = self.0.connections.hub(Claim::OperatorOn(id), true).await?;
         hub.insert(row::ActiveModel {
@@ -60,6 +73,7 @@ impl Operator {
             updated_at: Set(now.0),
             enabled: Set(true),
             identity: Set(to_json("identity", &tenant.identity)?),
+            quota: Set(quota_of(&quota)?),
             config_version: Set(1),
         })
         .await?;
@@ -120,7 +134,7 @@ impl Operator {
         let hub = crate::tx::HubTx { tx: tx.tx };
         let mut row = find(&hub, id).await?;
         unchanged(expected, row.updated_at)?;
-        let TenantChange { name, enabled, identity } = change;
+        let TenantChange { name, enabled, identity, quota } = change;
         if let Some(name) = name {
             row.name = name_of(&name)?;
         }
@@ -128,12 +142,16 @@ impl Operator {
         if let Some(identity) = identity {
             row.identity = to_json("identity", &identity)?;
         }
+        if let Some(quota) = quota {
+            row.quota = quota_of(&quota)?;
+        }
         row.updated_at = later(now, row.updated_at);
         hub.update::<row::Entity>()
             .set(row::ActiveModel {
                 name: Set(row.name.clone()),
                 enabled: Set(row.enabled),
                 identity: Set(row.identity.clone()),
+                quota: Set(row.quota.clone()),
                 updated_at: Set(row.updated_at),
                 ..Default::default()
             })

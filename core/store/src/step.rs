@@ -17,7 +17,7 @@ use crate::page::to_sql;
 use crate::scope::TenantScope;
 use crate::tx::TenantTx;
 use crate::write::{OutboxEvent, Sighting, StepWrite};
-use crate::{merge, profile, timeline};
+use crate::{merge, profile, suppression, timeline};
 
 const CLAIM: [(&str, Kind); 4] =
     [("kind", Kind::Text), ("value", Kind::Text), ("profile_id", Kind::Id), ("first_seen_at", Kind::Int)];
@@ -86,6 +86,7 @@ struct Parameters {
     merges: Option<String>,
     timeline: Option<Batch>,
     outbox: Option<String>,
+    withdrawn: Option<String>,
 }
 
 impl TenantScope {
@@ -128,7 +129,7 @@ fn check(step: &StepWrite) -> Result<()> {
 
 impl Parameters {
     fn of(step: &StepWrite, dialect: Dialect) -> Result<Self> {
-        let StepWrite { from, to, profiles, seen, claims, absorbed, merges, timeline, outbox, now } = step;
+        let StepWrite { from, to, profiles, seen, claims, absorbed, merges, timeline, outbox, withdrawn, now } = step;
         let position = to_sql(*to)?;
         let seen: Vec<Sighting> = profiles.iter().map(Sighting::of).chain(seen.iter().copied()).collect();
         Ok(Self {
@@ -142,6 +143,7 @@ impl Parameters {
             merges: merge_rows(merges)?,
             timeline: rows(dialect, "timeline", timeline, timeline::Row::of)?,
             outbox: outbox_rows(outbox, position)?,
+            withdrawn: if withdrawn.is_empty() { None } else { Some(bulk::json("withdrawn", withdrawn)?) },
         })
     }
 }
@@ -185,7 +187,8 @@ fn outbox_rows(outbox: &[OutboxEvent], position: i64) -> Result<Option<String>> 
 }
 
 async fn write(tx: &TenantTx, parameters: Parameters) -> Result<()> {
-    let Parameters { from, to, now, absorbed, profiles, seen, claims, merges, timeline, outbox } = parameters;
+    let Parameters { from, to, now, absorbed, profiles, seen, claims, merges, timeline, outbox, withdrawn } =
+        parameters;
     let sql = "UPDATE cursors SET position = $3, updated_at = $4 WHERE tenant_id = $1 AND position = $2";
     if tx.run(sql, [from.into(), to.into(), now.into()]).await? != 1 {
         return Err(StoreError::Fenced);
@@ -218,6 +221,9 @@ async fn write(tx: &TenantTx, parameters: Parameters) -> Result<()> {
     if let Some(outbox) = outbox {
         let sql = format!("{} ON CONFLICT (tenant_id, message_id) DO NOTHING", dialect.insert("outbox", &OUTBOX));
         tx.run(&sql, [outbox.into()]).await?;
+    }
+    if let Some(withdrawn) = withdrawn {
+        suppression::withdraw(tx, withdrawn).await?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Tenants as rows, and the version that every change of a tenant's configuration raises.
 
-use rialto_model::tenant::Tenant;
+use rialto_model::tenant::{Quota, Tenant};
 use rialto_model::{TenantId, Timestamp};
 use sea_orm::ColumnTrait;
 use sea_orm::QueryFilter;
@@ -23,6 +23,7 @@ pub(crate) mod row {
         pub(crate) updated_at: i64,
         pub(crate) enabled: bool,
         pub(crate) identity: String,
+        pub(crate) quota: String,
         pub(crate) config_version: i64,
     }
 
@@ -37,7 +38,7 @@ impl HubTable for row::Entity {}
 impl TryFrom<row::Model> for Tenant {
     type Error = StoreError;
     fn try_from(row: row::Model) -> Result<Self> {
-        let row::Model { id, slug, name, created_at, updated_at, enabled, identity, config_version: _ } = row;
+        let row::Model { id, slug, name, created_at, updated_at, enabled, identity, quota, config_version: _ } = row;
         Ok(Self {
             id: TenantId(id),
             slug,
@@ -46,6 +47,7 @@ impl TryFrom<row::Model> for Tenant {
             updated_at: Timestamp(updated_at),
             enabled,
             identity: from_json("a tenant's identity rules", &identity)?,
+            quota: from_json("a tenant's quota", &quota)?,
         })
     }
 }
@@ -89,6 +91,18 @@ pub(crate) fn to_json<T: Serialize + ?Sized>(field: &'static str, value: &T) -> 
 pub(crate) fn from_json<'t, T: serde::Deserialize<'t>>(what: &'static str, text: &'t str) -> Result<T> {
     serde_json::from_str(text)
         .map_err(|error| StoreError::corrupt(what, format!("at line {} column {}", error.line(), error.column())))
+}
+
+/// A quota as it is kept.
+pub(crate) fn quota_of(quota: &Quota) -> Result<String> {
+    match quota.events_per_second {
+        Some(0) => Err(StoreError::invalid(
+            "quota",
+            "events_per_second has to be at least 1; null leaves it to the hub, and a tenant that is to send nothing \
+             is disabled",
+        )),
+        _ => to_json("quota", quota),
+    }
 }
 
 /// A name for people, trimmed.

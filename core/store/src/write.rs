@@ -6,6 +6,7 @@ use rialto_model::decision::TimelineEntry;
 use rialto_model::delivery::{DeadLetter, Lane, Parked, PassedOver};
 use rialto_model::identifier::Identifier;
 use rialto_model::profile::{Merge, Profile};
+use rialto_model::suppression::Suppressed;
 use rialto_model::{DestinationId, Position, ProfileId, Timestamp};
 
 /// Where a tenant stands: what a loop looks at before it does anything.
@@ -28,6 +29,8 @@ pub struct Wanted {
     pub identifiers: Vec<Identifier>,
     /// Profiles that are wanted whatever identifies them.
     pub profile_ids: Vec<ProfileId>,
+    /// Are these suppressed, or any that the loaded profiles hold? `None` does not ask.
+    pub suppressible: Option<Vec<Identifier>>,
 }
 
 /// The answer to [`Wanted`]; what is not there is not in the maps.
@@ -39,6 +42,8 @@ pub struct Loaded {
     pub owners: HashMap<Identifier, ProfileId>,
     /// The owners and the wanted profiles. An absorbed profile's id leads to its survivor.
     pub profiles: HashMap<ProfileId, Profile>,
+    /// Which identifiers are suppressed, of those that were asked for.
+    pub suppressed: HashMap<Identifier, Suppressed>,
 }
 
 /// All that one step of the processor changes; it is written whole or not at all.
@@ -62,6 +67,8 @@ pub struct StepWrite {
     pub timeline: Vec<TimelineEntry>,
     /// What the step has to say in the tenant's own stream.
     pub outbox: Vec<OutboxEvent>,
+    /// Where payloads stand that have to leave the log; they are owed from here on.
+    pub withdrawn: Vec<Position>,
     /// The moment of the step.
     pub now: Timestamp,
 }

@@ -2,6 +2,7 @@
 
 use rialto_model::key::WriteKey;
 use rialto_model::page::{Page, PageRequest};
+use rialto_model::tenant::Tenant;
 use rialto_model::{SourceId, TenantId, Timestamp, WriteKeyId};
 use sea_orm::{ActiveValue::Set, ColumnTrait, QueryFilter, QueryOrder, QuerySelect};
 
@@ -56,14 +57,14 @@ pub(crate) async fn find(connections: &Connections, hash: &[u8; 32]) -> Result<O
     }
     let tenant_id = TenantId(row.try_get_by_index(0)?);
     let hub = connections.hub(Claim::Tenant(tenant_id), false).await?;
-    match tenant::find(&hub, tenant_id).await {
-        Ok(tenant) if tenant.enabled => {}
+    let quota = match tenant::find(&hub, tenant_id).await {
+        Ok(tenant) if tenant.enabled => Tenant::try_from(tenant)?.quota,
         Ok(_) | Err(StoreError::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error),
-    }
+    };
     let tx = hub.on(tenant_id, connections.dialect);
     match source::find(&tx, SourceId(row.try_get_by_index(1)?)).await {
-        Ok(source) => Ok(Some(WriteGrant { tenant_id, source: source.into() })),
+        Ok(source) => Ok(Some(WriteGrant { tenant_id, source: source.into(), quota })),
         Err(StoreError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
     }

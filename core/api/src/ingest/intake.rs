@@ -126,9 +126,17 @@ async fn append(api: &Api, head: &Parts, grant: Arc<WriteGrant>, envelope: Envel
         ip: client_ip(peer, &head.headers, &api.options.trusted_proxies),
         new_id: &mut || new_message_id(now),
     };
-    let events = envelope.stamp(stamp)?;
-    let count = events.len();
-    api.engine.accept(&grant, events).await?;
+    // Before the events are looked into: who is over its quota costs no more than reading the request.
+    let count = envelope.count();
+    api.quotas.charge(&grant, count, now)?;
+    let kept = match envelope.stamp(stamp) {
+        Ok(events) => api.engine.accept(&grant, events).await.map_err(Refused::from),
+        Err(refusal) => Err(refusal.into()),
+    };
+    if let Err(refused) = kept {
+        api.quotas.give_back(&grant, count);
+        return Err(refused);
+    }
     Ok(count)
 }
 

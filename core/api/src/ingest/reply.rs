@@ -79,7 +79,23 @@ impl Refused {
             .later(wait)
     }
 
-    fn later(mut self, wait: Duration) -> Self {
+    /// The tenant has sent what its quota allows.
+    pub(crate) fn over_quota(rate: u32, wait: Duration) -> Self {
+        let message = format!(
+            "the tenant is over its quota of {rate} events a second, over ten seconds; send this again in {} s",
+            seconds(wait)
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "over_quota", message).later(wait)
+    }
+
+    /// A fault of one field, if of one.
+    pub(crate) fn of_field(mut self, field: Option<String>) -> Self {
+        self.field = field;
+        self
+    }
+
+    /// Worth sending again after this long.
+    pub(crate) fn later(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
@@ -144,8 +160,8 @@ impl IntoResponse for Refused {
         }
         if let Some(wait) = self.retry_after {
             let wait = HeaderValue::from(seconds(wait));
-            // Clients disagree on whether the reset is a moment or a wait; those that take it for a moment then
-            // retry at once, while a moment taken for a wait would silence a client for ever.
+            // A wait, as `Retry-After` is: no SDK that we run reads it from ingest, others disagree on whether it is a
+            // moment or a wait, and a moment taken for a wait would silence a client for ever.
             headers.insert("x-ratelimit-reset", wait.clone());
             headers.insert(header::RETRY_AFTER, wait);
         }
@@ -176,7 +192,11 @@ impl IntoResponses for Refused {
             ("408", "The body did not come in time."),
             ("413", "The body is over the transport limit."),
             ("415", "The body has a Content-Encoding other than gzip."),
-            ("429", "More waits to be written than the hub holds; `Retry-After` says when to come again."),
+            (
+                "429",
+                "The tenant is over its quota (`over_quota`), or more waits to be written than the hub holds \
+                 (`over_capacity`); `Retry-After` and `X-RateLimit-Reset` say in how many seconds to come again.",
+            ),
             ("503", "Events cannot be written now; `Retry-After` says when to come again."),
         ]
         .into_iter()

@@ -24,7 +24,7 @@ pub(crate) fn router() -> OpenApiRouter<Api> {
 /// An event with what was decided on it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DecidedEvent {
-    /// What was sent; absent once retention has trimmed it.
+    /// What was sent; absent once retention has trimmed it, and where its person is suppressed.
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<Event>,
     /// What was decided: first on the event itself, then on each duplicate that came within 24 hours.
@@ -51,7 +51,11 @@ async fn read(
 ) -> Result<Found<DecidedEvent>> {
     let decisions = scope.timeline_of(&message_id).await?;
     let Some(first) = decisions.first() else { return Err(Problem::not_found("event")) };
-    let event = payload(&api, scope.tenant_id(), first.position).await?;
+    // What was withdrawn is not shown for as long as it still lies in the log.
+    let event = match first.decision.suppressed {
+        Some(_) => None,
+        None => payload(&api, scope.tenant_id(), first.position).await?,
+    };
     Ok(Found(DecidedEvent { event, decisions }))
 }
 

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use rialto_model::TenantId;
 use rialto_model::identifier::IdentityRules;
-use rialto_model::tenant::{Tenant, is_slug};
+use rialto_model::tenant::{Quota, Tenant, is_slug};
 use rialto_store::{StoreError, TenantChange};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -35,6 +35,9 @@ pub(crate) struct NewTenant {
     /// Its name as people write it.
     #[schema(example = "Acme Outdoor", min_length = 1, max_length = 200)]
     name: String,
+    /// What it may take of the hub; as the hub has it for all tenants if absent.
+    #[serde(default)]
+    quota: Quota,
 }
 
 /// A change of a tenant; what is absent stays as it is.
@@ -50,6 +53,10 @@ pub(crate) struct ChangeTenant {
     /// What identifies a person in it, all of it.
     #[schema(nullable = false)]
     identity: Option<IdentityRules>,
+    /// What it may take of the hub, all of it: `{}` gives it back to the hub's default. Holds at once on this node,
+    /// within five seconds on others.
+    #[schema(nullable = false)]
+    quota: Option<Quota>,
 }
 
 /// List tenants
@@ -67,14 +74,14 @@ async fn list(operator: Operating, Asked(paging): Asked<Paging>) -> Result<Liste
 #[utoipa::path(post, path = "/api/v1/tenants", tag = "Tenants", request_body = NewTenant,
     security(("operator_token" = [])))]
 async fn create(State(api): State<Api>, operator: Operating, given: Given<NewTenant>) -> Result<Created<Tenant>> {
-    let NewTenant { slug, name } = given.value;
+    let NewTenant { slug, name, quota } = given.value;
     if !is_slug(&slug) {
         return Err(Problem::field(
             "/slug",
             "must be 1 to 63 lower-case letters, digits and dashes, starting with a letter",
         ));
     }
-    let tenant = operator.0.create_tenant(&slug, &name, api.now()).await?;
+    let tenant = operator.0.create_tenant_within(quota, &slug, &name, api.now()).await?;
     Ok(Created { location: format!("/api/v1/tenants/{}", tenant.id), body: tenant })
 }
 
@@ -96,8 +103,9 @@ async fn change(
     IfMatch(expected): IfMatch,
     given: Given<ChangeTenant>,
 ) -> Result<Current<Tenant>> {
-    let ChangeTenant { name, enabled, identity } = given.value;
-    let tenant = operator.0.update_tenant(id, TenantChange { name, enabled, identity }, expected, api.now()).await?;
+    let ChangeTenant { name, enabled, identity, quota } = given.value;
+    let change = TenantChange { name, enabled, identity, quota };
+    let tenant = operator.0.update_tenant(id, change, expected, api.now()).await?;
     api.engine.config_changed(id);
     Ok(Current(tenant))
 }

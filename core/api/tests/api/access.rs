@@ -86,6 +86,9 @@ const OPERATIONS: &[(&str, &str, Least, &str)] = &[
     ("post", "/api/v1/api_keys", Admin, r#"{"name": "another", "role": "viewer"}"#),
     ("get", "/api/v1/sources/{source}/write_keys", Admin, ""),
     ("post", "/api/v1/sources/{source}/write_keys", Admin, "{}"),
+    ("get", "/api/v1/suppressions", Admin, ""),
+    ("get", "/api/v1/suppressions/{suppression}", Admin, ""),
+    ("post", "/api/v1/suppressions", Admin, r#"{"kind": "email", "value": "canary@example.com"}"#),
     ("get", "/api/v1/tenants", Operator, ""),
     ("post", "/api/v1/tenants", Operator, r#"{"slug": "initech", "name": "Initech"}"#),
     ("get", "/api/v1/tenants/{tenant}", Operator, ""),
@@ -97,6 +100,7 @@ const OPERATIONS: &[(&str, &str, Least, &str)] = &[
     ("delete", "/api/v1/destinations/{spare}", Editor, ""),
     ("delete", "/api/v1/sources/{source}/write_keys/{write_key}", Admin, ""),
     ("delete", "/api/v1/sources/{source}", Editor, ""),
+    ("delete", "/api/v1/suppressions/{suppression}", Admin, ""),
     ("delete", "/api/v1/api_keys/{api_key}", Admin, ""),
     ("delete", "/api/v1/tenants/{tenant}", Operator, ""),
 ];
@@ -129,6 +133,8 @@ async fn furnish(hub: &Hub, tenant: &Tenant) -> Ids {
     let two = |page: &Value| page["items"].as_array().is_some_and(|items| items.len() == 2);
     let dead = hub.until("/api/v1/dead_letters", &tenant.viewer, two).await;
     let parked = hub.until("/api/v1/deliveries/parked", &tenant.viewer, two).await;
+    let whom = json!({"kind": "user_id", "value": "nobody-yet", "reason": "canary asked for it"});
+    let suppression = hub.post("/api/v1/suppressions", &tenant.admin, &whom).await.expect(201);
     let profile = hub.get("/api/v1/profiles/by/user_id/canary-user", &tenant.viewer).await.expect(200);
     Ids(vec![
         ("tenant", tenant.id.to_string()),
@@ -139,6 +145,7 @@ async fn furnish(hub: &Hub, tenant: &Tenant) -> Ids {
         ("parking", parking),
         ("spare", spare),
         ("route", route),
+        ("suppression", text(&suppression, "id")),
         ("profile", text(&profile, "id")),
         ("user", "canary-user".to_owned()),
         ("event", "canary-event".to_owned()),

@@ -73,11 +73,13 @@ pub(crate) struct Choices {
     pub(crate) log: Before,
     /// Whether the engine's loops run.
     pub(crate) processing: bool,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Default for Choices {
     fn default() -> Self {
-        Self { options: ApiOptions::default(), log: Box::new(|log| log), processing: true }
+        let clock = Arc::new(SystemClock);
+        Self { options: ApiOptions::default(), log: Box::new(|log| log), processing: true, clock }
     }
 }
 
@@ -135,7 +137,7 @@ impl Hub {
         let store = Store::open(StoreOptions::new(url, SECRET)).await.expect("the store opens");
         let log = EmbeddedLog::open(folder.path().join("log"), EmbeddedOptions::default()).expect("the log opens");
         let log = (choices.log)(Arc::new(log));
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = choices.clock;
         let parts = EngineParts {
             log: Arc::clone(&log),
             store: store.clone(),

@@ -88,6 +88,14 @@ impl<'a> Envelope<'a> {
         self.write_key.as_deref().map(str::trim)
     }
 
+    /// How many events it holds.
+    pub fn count(&self) -> usize {
+        match &self.body {
+            Body::Single { .. } => 1,
+            Body::Batch { items, .. } => items.len(),
+        }
+    }
+
     /// How many bytes the events take beside the body: what a batch shares, once an item.
     pub fn added(&self) -> usize {
         match &self.body {

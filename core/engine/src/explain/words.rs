@@ -3,6 +3,7 @@
 use rialto_log::Entry;
 use rialto_model::decision::{Decision, How, Resolution, SetAsideReason, TimelineEntry};
 use rialto_model::explain::{Fate, FateStatus, Step, StepName};
+use rialto_model::suppression::Suppressed;
 use rialto_model::{Position, ProfileId, Timestamp};
 
 use super::step;
@@ -17,7 +18,8 @@ pub(super) fn accepted(at: Timestamp, position: Position, entry: Option<&Entry>)
 
 /// The steps of the processor, as far as the event came.
 pub(super) fn decided(row: &TimelineEntry, copies: &[TimelineEntry]) -> Vec<Step> {
-    let Decision { duplicate_of, refused, resolution, stale_traits, dropped_traits, routes } = &row.decision;
+    let Decision { duplicate_of, refused, suppressed, resolution, stale_traits, dropped_traits, routes } =
+        &row.decision;
     if let Some(reason) = refused {
         let said = format!("It could not be processed and nothing else was done: {reason}.");
         return vec![step(StepName::Deduplicated, None, said, Vec::new())];
@@ -29,6 +31,12 @@ pub(super) fn decided(row: &TimelineEntry, copies: &[TimelineEntry]) -> Vec<Step
         return vec![step(StepName::Deduplicated, None, said, Vec::new())];
     }
     let mut steps = vec![deduplicated(copies)];
+    if let Some(suppressed) = suppressed {
+        let said = format!("{} Nothing of it is kept but this.", nowhere(suppressed));
+        let by = format!("the suppression is {}", suppressed.suppression_id);
+        steps.push(step(StepName::Identified, None, said, vec![by]));
+        return steps;
+    }
     if let Some(resolution) = resolution {
         steps.push(identified(row.profile_id, resolution));
     }
@@ -84,10 +92,17 @@ fn folded(stale: &[String], dropped: &[String]) -> Step {
     step(StepName::Folded, None, said, stale.chain(dropped).collect())
 }
 
+fn nowhere(suppressed: &Suppressed) -> String {
+    format!("Its person is suppressed since {}; it went nowhere.", suppressed.since)
+}
+
 /// All of it in a sentence.
-pub(super) fn story(refused: Option<&str>, fates: &[Fate]) -> String {
-    if let Some(reason) = refused {
+pub(super) fn story(decision: &Decision, fates: &[Fate]) -> String {
+    if let Some(reason) = &decision.refused {
         return format!("It was refused: {reason}.");
+    }
+    if let Some(suppressed) = &decision.suppressed {
+        return nowhere(suppressed);
     }
     let of = |wanted: &[FateStatus]| fates.iter().filter(|fate| wanted.contains(&fate.status)).count();
     let parts: Vec<String> = [

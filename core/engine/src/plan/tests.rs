@@ -48,8 +48,9 @@ fn verdicts(routes: Vec<ReadyRoute>, event: &Event, profile: Option<&Profile>) -
         updated_at: AT,
         enabled: true,
         identity: Default::default(),
+        quota: Default::default(),
     };
-    let config = Config { version: 1, tenant, routes };
+    let config = Config { version: 1, tenant, routes, suppresses: false };
     plan(&config, event, profile).into_iter().map(|decision| decision.verdict).collect()
 }
 

@@ -79,7 +79,7 @@ impl Processor {
         }
         let room = Room::take(&self.ahead, entries.iter().map(|entry| entry.body.len()).sum())?;
         let (incoming, cost) = read_all(entries, config, |_| None);
-        let wanted = wanted(&incoming, people);
+        let wanted = wanted(&incoming, people, config);
         let loaded = if ask { scope.load(&wanted).await.ok() } else { None };
         // Whoever the step has in its hands is about to be written otherwise than was read.
         let loaded = loaded.filter(|loaded| loaded.profiles.values().all(|profile| people.get(profile.id).is_none()));

@@ -1,6 +1,7 @@
 //! What a step says and holds, whatever its events bring.
 
 use rialto_model::SourceId;
+use rialto_model::identifier::Identifier;
 use rialto_model::profile::{Profile, TraitValue};
 use rialto_model::tenant::Tenant;
 use serde_json::{Value, json};
@@ -18,8 +19,9 @@ fn config() -> Config {
         updated_at: AT,
         enabled: true,
         identity: Default::default(),
+        quota: Default::default(),
     };
-    Config { version: 1, tenant, routes: Vec::new() }
+    Config { version: 1, tenant, routes: Vec::new(), suppresses: true }
 }
 
 fn entry(position: Position, more: Value) -> Entry {
@@ -33,11 +35,16 @@ fn entry(position: Position, more: Value) -> Entry {
 }
 
 fn decide(people: &mut People, entries: Vec<Entry>) -> Decided {
+    decide_but(people, entries, Suppressions::new())
+}
+
+fn decide_but(people: &mut People, entries: Vec<Entry>, suppressions: Suppressions) -> Decided {
     let config = config();
     let from = entries[0].position - 1;
     let incoming = entries.into_iter().map(|entry| read(entry, &config, None)).collect();
     let (repeats, before, aliases) = (HashMap::new(), Fresh::new(), HashMap::new());
-    let step = Step { tenant: config.tenant.id, config: &config, people, repeats, before, aliases, now: AT };
+    let step =
+        Step { tenant: config.tenant.id, config: &config, people, repeats, before, aliases, suppressions, now: AT };
     step.decide(from, incoming)
 }
 
@@ -90,4 +97,47 @@ fn a_step_ends_where_its_merges_grow_too_large() {
     assert!(people.changes.merges.is_empty(), "the journal is handed on, not copied");
     let row = &decided.write.timeline[0];
     assert_eq!(row.decision.dropped_traits.len(), 8, "what the survivor has no room for is told");
+}
+
+#[test]
+fn of_who_is_suppressed_a_step_writes_a_row_and_what_it_owes() {
+    let mut people = People::default();
+    let id = ProfileId::from_parts(1, &[1; 10]);
+    let mut jane = Profile::new(id, AT);
+    for (kind, value) in [("user_id", "jane"), ("anonymous_id", "phone")] {
+        let held = |kind: &str, value: &str| (kind.to_owned(), value.to_owned());
+        let (kind, value) = held(kind, value);
+        jane.identifiers.push(rialto_model::profile::HeldIdentifier { kind, value, first_seen_at: AT });
+    }
+    people.learn(jane);
+    let suppressed = |n: u64| Suppressed {
+        since: Timestamp::from_millis(n as i64),
+        suppression_id: rialto_model::SuppressionId::from_parts(n, &[1; 10]),
+    };
+    let named = |kind: &str, value: &str| Identifier { kind: kind.to_owned(), value: value.to_owned() };
+    let list = Suppressions::from([
+        (named("user_id", "jane"), suppressed(2)),
+        (named("email", "jane@example.com"), suppressed(1)),
+    ]);
+    let entries = vec![
+        entry(1, json!({"user_id": "jane", "traits": {"email": "Jane@Example.com", "plan": "gold"}})),
+        entry(2, json!({"anonymous_id": "phone", "type": "page", "name": "Jane's page"})),
+        entry(3, json!({"anonymous_id": "phone", "user_id": "john"})),
+        entry(4, json!({"message_id": "m1", "user_id": "jane"})),
+    ];
+    let decided = decide_but(&mut people, entries, list);
+    let rows = &decided.write.timeline;
+    let since: Vec<_> = rows.iter().map(|row| row.decision.suppressed.map(|by| by.since.millis())).collect();
+    assert_eq!(
+        since,
+        [Some(1), Some(2), None, Some(2)],
+        "the longest standing answers; john at her phone is not meant"
+    );
+    assert_eq!((rows[3].decision.duplicate_of, decided.duplicates, decided.suppressed), (Some(1), 1, 3));
+    assert_eq!((decided.write.withdrawn.as_slice(), rows[1].name.as_str()), (&[1, 2, 4][..], "page"));
+    let kept: Vec<bool> = decided.bodies.iter().map(|body| !body.is_empty()).collect();
+    assert_eq!(kept, [false, false, true, false]);
+    assert!(rows[..2].iter().all(|row| row.profile_id.is_none() && row.decision.resolution.is_none()));
+    let written: Vec<ProfileId> = decided.write.profiles.iter().map(|profile| profile.id).collect();
+    assert_eq!((written.len(), written.contains(&id), decided.write.seen.len()), (1, false, 0), "john's alone");
 }

@@ -6,6 +6,8 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 /// A store and what goes with it in the end.
 pub(crate) struct Database {
     pub(crate) store: Store,
+    #[allow(dead_code, reason = "not every test looks around the store")]
+    pub(crate) url: String,
     _folder: Option<tempfile::TempDir>,
     drop: Option<(String, String)>,
 }
@@ -13,8 +15,8 @@ pub(crate) struct Database {
 pub(crate) async fn sqlite() -> Database {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite://{}", folder.path().join("rialto.db").display());
-    let store = Store::open(StoreOptions::new(url, [7; 32])).await.expect("SQLite opens");
-    Database { store, _folder: Some(folder), drop: None }
+    let store = Store::open(StoreOptions::new(url.as_str(), [7; 32])).await.expect("SQLite opens");
+    Database { store, url, _folder: Some(folder), drop: None }
 }
 
 /// A new database on the server that `RIALTO_TEST_POSTGRES` names; none when there is no server.
@@ -30,9 +32,9 @@ pub(crate) async fn postgres(test: &str) -> Option<Database> {
     let name = format!("rialto_sim_{:016x}", rand::random::<u64>());
     administer(&server, &format!("CREATE DATABASE {name}")).await;
     let (start, _) = server.rsplit_once('/').expect("a URL with a database");
-    let options = StoreOptions::new(format!("{start}/{name}"), [7; 32]);
-    let store = Store::open(options).await.expect("PostgreSQL opens");
-    Some(Database { store, _folder: None, drop: Some((server, name)) })
+    let url = format!("{start}/{name}");
+    let store = Store::open(StoreOptions::new(url.as_str(), [7; 32])).await.expect("PostgreSQL opens");
+    Some(Database { store, url, _folder: None, drop: Some((server, name)) })
 }
 
 impl Database {

@@ -232,7 +232,7 @@ impl World {
         let source = self.sources[self.rng.random_range(0..2)].clone();
         let events = self.story.request(&mut self.rng, source.id, self.clock.now());
         let ids: Vec<String> = events.iter().map(|event| event.message_id.clone()).collect();
-        let grant = WriteGrant { tenant_id: self.scope.tenant_id(), source };
+        let grant = WriteGrant { tenant_id: self.scope.tenant_id(), source, quota: Default::default() };
         // A client that was refused sends the same again, whether it was kept or not.
         for _ in 0..10 {
             if self.engine.accept(&grant, events.clone()).await.is_ok() {

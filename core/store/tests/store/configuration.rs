@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rialto_model::page::PageRequest;
+use rialto_model::tenant::Quota;
 use rialto_model::{RouteId, SourceId};
 use rialto_store::{
     DestinationChange, NewDestination, NewRoute, RouteChange, RouteFilter, SourceChange, StoreError, TenantChange,
@@ -37,12 +38,29 @@ async fn a_tenant_is_made_once_a_slug_and_changed(db: TestDb) {
     }
     let mut identity = tenant.identity.clone();
     identity.max_merges = 7;
-    let change = TenantChange { name: Some("Acme Inc".into()), enabled: Some(false), identity: Some(identity.clone()) };
+    let quota = Quota { events_per_second: Some(7) };
+    let change = TenantChange {
+        name: Some("Acme Inc".into()),
+        enabled: Some(false),
+        identity: Some(identity.clone()),
+        quota: Some(quota),
+    };
     let changed = operator.update_tenant(tenant.id, change, Some(tenant.updated_at), at(3)).await.expect("changed");
     assert_eq!((changed.name.as_str(), changed.enabled, &changed.identity), ("Acme Inc", false, &identity));
+    assert_eq!((tenant.quota, changed.quota), (Quota::default(), quota));
     assert_eq!(operator.tenant(tenant.id).await.expect("there"), changed);
     let stale = operator.update_tenant(tenant.id, TenantChange::default(), Some(tenant.updated_at), at(4)).await;
     assert!(matches!(stale, Err(StoreError::Changed)), "{stale:?}");
+    let nothing = Quota { events_per_second: Some(0) };
+    for refused in [
+        operator.create_tenant_within(nothing, "globex", "Globex", at(4)).await,
+        operator
+            .update_tenant(tenant.id, TenantChange { quota: Some(nothing), ..Default::default() }, None, at(4))
+            .await,
+    ] {
+        assert!(matches!(refused, Err(StoreError::Invalid { field: "quota", .. })), "{refused:?}");
+    }
+    assert_eq!(operator.tenant(tenant.id).await.expect("there").quota, quota, "a refused change changes nothing");
     assert_eq!(operator.all_tenants().await.expect("listed"), [tenant.id]);
     let nobody = rialto_model::TenantId(uuid::Uuid::from_u128(5));
     assert!(matches!(operator.tenant(nobody).await, Err(StoreError::NotFound { what: "tenant" })));

@@ -2,7 +2,7 @@
 
 use rialto_model::delivery::{DeadLetter, Parked};
 use rialto_model::page::PageRequest;
-use rialto_model::{DeadLetterId, DestinationId, RouteId, SourceId, TenantId};
+use rialto_model::{DeadLetterId, DestinationId, RouteId, SourceId, SuppressionId, TenantId};
 use rialto_store::{
     DeliveryFilter, LaneWrite, NewRoute, OutboxEvent, RouteFilter, Skip, StoreError, TenantScope, Wanted,
 };
@@ -24,6 +24,7 @@ pub(crate) struct Filled {
     pub(crate) destination: DestinationId,
     pub(crate) route: RouteId,
     pub(crate) dead: DeadLetterId,
+    pub(crate) suppression: SuppressionId,
     pub(crate) name: &'static str,
 }
 
@@ -81,6 +82,7 @@ pub(crate) async fn filled(db: &TestDb, name: &'static str) -> Filled {
     let (mut one, two) = (person(1, "u0"), person(2, "u1"));
     let mut last = merging(2, &mut one, &two);
     last.timeline[0].name = name.into();
+    last.withdrawn = vec![2];
     last.merges[0].message_id = name.into();
     scope.commit_step(&last).await.expect("commits");
     let dead = DeadLetterId(uuid::Uuid::from_u128(5));
@@ -97,12 +99,13 @@ pub(crate) async fn filled(db: &TestDb, name: &'static str) -> Filled {
     };
     scope.commit_lane(&window).await.expect("commits");
     scope.remember("key", name, at(9)).await.expect("taken");
-    Filled { scope, source, destination: target, route, dead, name }
+    let suppression = scope.suppress(&identifier("user_id", "gone"), Some(name), at(9)).await.expect("made").id;
+    Filled { scope, source, destination: target, route, dead, suppression, name }
 }
 
 async fn two_tenants_with_the_same_ids_see_nothing_of_each_other(db: TestDb) {
     let tenants = [filled(&db, "acme").await, filled(&db, "globex").await];
-    for Filled { scope, source, destination, route, dead, name } in &tenants {
+    for Filled { scope, source, destination, route, dead, suppression, name } in &tenants {
         let page = PageRequest::default();
         let sources = scope.sources(&page).await.expect("listed").items;
         assert_eq!(sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>(), [*name]);
@@ -143,9 +146,15 @@ async fn two_tenants_with_the_same_ids_see_nothing_of_each_other(db: TestDb) {
             dedupe_since: at(0),
             identifiers: vec![identifier("user_id", "u0")],
             profile_ids: vec![profile_id(1)],
+            suppressible: Some(vec![identifier("user_id", "gone")]),
         };
         let loaded = scope.load(&wanted).await.expect("loads");
+        assert_eq!(loaded.suppressed.len(), 1);
         assert_eq!((loaded.seen.len(), loaded.owners.len(), loaded.profiles.len()), (1, 1, 1));
+        let suppressions = scope.suppressions(&page).await.expect("listed").items;
+        assert_eq!(suppressions.iter().map(|one| one.reason.as_deref()).collect::<Vec<_>>(), [Some(*name)]);
+        assert_eq!(suppressions[0].id, *suppression);
+        assert_eq!(scope.withdrawn(99).await.expect("reads"), [2]);
         let outbox = scope.outbox(99).await.expect("reads");
         assert_eq!(outbox.iter().map(|event| event.body.as_str()).collect::<Vec<_>>(), [*name; 2]);
 
@@ -172,6 +181,8 @@ async fn another_tenants_ids_lead_nowhere(db: TestDb) {
     assert!(matches!(ours.delete_destination(globex.destination, None).await, Err(StoreError::NotFound { .. })));
     assert!(matches!(ours.route(globex.route).await, Err(StoreError::NotFound { .. })));
     assert!(matches!(ours.delete_route(globex.route, None).await, Err(StoreError::NotFound { .. })));
+    assert!(matches!(ours.suppression(globex.suppression).await, Err(StoreError::NotFound { .. })));
+    assert!(matches!(ours.lift_suppression(globex.suppression).await, Err(StoreError::NotFound { .. })));
     assert!(matches!(ours.lane(globex.destination).await, Err(StoreError::NotFound { .. })));
     assert_eq!(ours.due(globex.destination, at(99), 9).await.expect("reads"), []);
     assert_eq!(ours.next_due(globex.destination).await.expect("reads"), None);
@@ -199,6 +210,8 @@ async fn a_write_touches_its_own_tenant_only(db: TestDb) {
     let (mut one, three) = (person(1, "u0"), person(3, "u3"));
     ours.commit_step(&step(4, 3, "u3")).await.expect("commits");
     ours.commit_step(&merging(5, &mut one, &three)).await.expect("commits");
+    ours.withdrawal_done(&[2]).await.expect("removes");
+    ours.lift_suppression(acme.suppression).await.expect("lifted");
     ours.outbox_done(&["o0".into(), "o1".into()]).await.expect("removes");
     ours.redrive(acme.dead, at(20)).await.expect("parked");
     ours.retry_parked(acme.destination, 1, "", at(20)).await.expect("due");

@@ -78,6 +78,7 @@ fn wanted(message_ids: &[&str], identifiers: &[Identifier], profile_ids: &[Profi
         dedupe_since: at(0),
         identifiers: identifiers.to_vec(),
         profile_ids: profile_ids.to_vec(),
+        suppressible: None,
     }
 }
 
@@ -390,7 +391,8 @@ async fn ids_and_identifiers_are_found_among_thousands(db: TestDb) {
     scope.commit_step(&crowd(1000, 1000)).await.expect("commits");
     let identifiers: Vec<Identifier> = (0..1500).map(|n| identifier("user_id", &format!("user-{n}"))).collect();
     let ids: Vec<String> = (0..1500).map(|n| format!("m{n}")).collect();
-    let wanted = Wanted { message_ids: ids, dedupe_since: at(0), identifiers, profile_ids: vec![profile_id(1900)] };
+    let profile_ids = vec![profile_id(1900)];
+    let wanted = Wanted { message_ids: ids, dedupe_since: at(0), identifiers, profile_ids, suppressible: None };
     let loaded = scope.load(&wanted).await.expect("loads");
     assert_eq!((loaded.seen.len(), loaded.owners.len(), loaded.profiles.len()), (1499, 1500, 1501));
     assert_eq!(loaded.profiles[&profile_id(700)], written.profiles[699]);

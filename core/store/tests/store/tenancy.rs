@@ -120,6 +120,8 @@ fn changes() -> Vec<(&'static str, With, Call)> {
         redrive: Lost, |scope, o| scope.redrive(o.second, at(22));
         remember: Own, |scope, _o| scope.remember("key", "another request", at(22));
         remember_answer: Own, |scope, _o| scope.remember_answer("key", "done");
+        suppress: Own, |scope, _o| async { scope.suppress(&identifier("user_id", "third"), None, at(22)).await };
+        withdrawal_done: Own, |scope, _o| async { scope.withdrawal_done(&[2]).await };
         outbox_done: Own, |scope, _o| async { scope.outbox_done(&["o0".into()]).await };
     }
 }
@@ -169,6 +171,7 @@ fn reads() -> Vec<(&'static str, With, Call)> {
                 dedupe_since: at(0),
                 identifiers: vec![identifier("user_id", "u0")],
                 profile_ids: vec![profile_id(1)],
+                suppressible: Some(vec![identifier("user_id", "gone")]),
             }).await
         };
         timeline_after: Own, |scope, _o| scope.timeline_after(0, 99);
@@ -176,6 +179,10 @@ fn reads() -> Vec<(&'static str, With, Call)> {
         timeline: Own, |scope, _o| async { scope.timeline(&page()).await };
         profile_events: Own, |scope, _o| async { scope.profile_events(profile_id(1), &page()).await };
         outbox: Own, |scope, _o| scope.outbox(99);
+        suppressions: Own, |scope, _o| async { scope.suppressions(&page()).await };
+        suppression: Lost, |scope, o| scope.suppression(o.filled.suppression);
+        suppression_of: Own, |scope, _o| async { scope.suppression_of(&identifier("user_id", "gone")).await };
+        withdrawn: Own, |scope, _o| scope.withdrawn(9);
     }
 }
 
@@ -188,6 +195,7 @@ fn removals() -> Vec<(&'static str, With, Call)> {
         };
         revoke_write_key: Lost, |scope, o| scope.revoke_write_key(o.filled.source, o.write_key);
         revoke_api_key: Lost, |scope, o| scope.revoke_api_key(o.api_key);
+        lift_suppression: Lost, |scope, o| scope.lift_suppression(o.filled.suppression);
         delete_route: Lost, |scope, o| scope.delete_route(o.filled.route, None);
         delete_destination: Lost, |scope, o| scope.delete_destination(o.filled.destination, None);
         delete_source: Lost, |scope, o| scope.delete_source(o.filled.source, None);
@@ -303,6 +311,7 @@ async fn twin(raw: &DatabaseConnection, from: TenantId, to: TenantId) {
         "parked",
         "passed_over",
         "dead_letters",
+        "suppressions",
     ] {
         let (_, columns) = tables.iter().find(|(name, _)| name == table).expect("there is such a table");
         let value = |column: &String| match column.as_str() {
