@@ -90,3 +90,16 @@ pub(crate) async fn show_to_bearer<C: ConnectionTrait>(db: &C, table: &str) -> R
     .await?;
     Ok(())
 }
+
+/// Lets a source be read by who names its id: how its tenant is found when a webhook comes in.
+pub(crate) async fn show_by_id<C: ConnectionTrait>(db: &C, table: &str) -> Result<(), DbErr> {
+    if db.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    db.execute_unprepared(&format!(
+        "CREATE POLICY named ON {table} FOR SELECT \
+         USING (id = (SELECT nullif(current_setting('rialto.source', true), '')::uuid))"
+    ))
+    .await?;
+    Ok(())
+}

@@ -3,7 +3,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::ConnectionTrait;
 
-use crate::access::{guard, show_to_bearer};
+use crate::access::{guard, show_by_id, show_to_bearer};
 use crate::dialect::spell;
 
 pub(crate) const TENANT_TABLES: [&str; 22] = [
@@ -60,6 +60,7 @@ impl MigrationTrait for Migration {
         for table in ["write_keys", "api_keys", "operator_tokens"] {
             show_to_bearer(db, table).await?;
         }
+        show_by_id(db, "sources").await?;
         Ok(())
     }
 }

@@ -64,11 +64,15 @@ CREATE TABLE sources (
     tenant_id {id} NOT NULL REFERENCES tenants (id),
     id {id} NOT NULL,
     name {text} NOT NULL,
+    connector {text},
+    settings {text} NOT NULL,
     enabled {bool} NOT NULL,
     created_at {int} NOT NULL,
     updated_at {int} NOT NULL,
     PRIMARY KEY (tenant_id, id)
 ) {rows};
+-- A webhook names its source and no tenant.
+CREATE INDEX sources_id ON sources (id);
 
 CREATE TABLE write_keys (
     tenant_id {id} NOT NULL,
@@ -95,15 +99,21 @@ CREATE TABLE destinations (
     CONSTRAINT destinations_name UNIQUE (tenant_id, name)
 ) {rows};
 
+-- Of a destination or of a source: one of the two, and the owner is which.
 CREATE TABLE secrets (
     tenant_id {id} NOT NULL,
-    destination_id {id} NOT NULL,
+    owner_id {id} NOT NULL,
     name {key} NOT NULL,
+    destination_id {id},
+    source_id {id},
     data_key {int} NOT NULL,
     sealed {bytes} NOT NULL,
-    PRIMARY KEY (tenant_id, destination_id, name),
+    PRIMARY KEY (tenant_id, owner_id, name),
     FOREIGN KEY (tenant_id, data_key) REFERENCES data_keys (tenant_id, id),
-    FOREIGN KEY (tenant_id, destination_id) REFERENCES destinations (tenant_id, id) ON DELETE CASCADE
+    FOREIGN KEY (tenant_id, destination_id) REFERENCES destinations (tenant_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, source_id) REFERENCES sources (tenant_id, id) ON DELETE CASCADE,
+    CONSTRAINT secrets_owner CHECK (owner_id = coalesce(destination_id, source_id)
+        AND (destination_id IS NULL OR source_id IS NULL))
 ) {rows};
 
 CREATE TABLE routes (

@@ -22,6 +22,8 @@ pub(crate) mod posthog;
 pub(crate) mod quota;
 pub(crate) mod reply;
 pub(crate) mod settings;
+pub(crate) mod verify;
+pub(crate) mod webhook;
 pub(crate) mod write_key;
 
 use intake::{Endpoint, take, take_body};
@@ -42,7 +44,7 @@ pub(crate) fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(import))
         .routes(routes!(beacon))
         .routes(routes!(pixel_call))
-        .routes(routes!(webhook))
+        .routes(routes!(webhook::receive))
         .routes(routes!(posthog_batch))
         .routes(routes!(settings::read))
 }
@@ -204,16 +206,6 @@ async fn pixel_call(State(api): State<Api>, request: Request) -> Image {
 }
 
 /// The last part of the path, as it was sent: whatever it holds, it is no reason to answer in another form.
-fn last_segment(head: &Parts) -> &str {
+pub(crate) fn last_segment(head: &Parts) -> &str {
     head.uri.path().rsplit('/').next().unwrap_or_default()
-}
-
-/// Receive a webhook
-///
-/// For sources with a connector that reads webhooks. None of the installed connectors does, so the answer is 404.
-#[utoipa::path(post, path = "/v1/webhook/{source}", tag = "Ingest", params(("source" = String, Path)), security(()))]
-async fn webhook(State(api): State<Api>) -> Answer {
-    let code = "no_webhook_connector";
-    api.metrics.refused(code);
-    Err(Refused::new(StatusCode::NOT_FOUND, code, "this source has no connector that receives webhooks"))
 }

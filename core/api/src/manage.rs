@@ -15,6 +15,7 @@ pub(crate) mod paging;
 pub(crate) mod parked;
 pub(crate) mod profiles;
 pub(crate) mod routes;
+pub(crate) mod settings;
 pub(crate) mod sources;
 pub(crate) mod suppressions;
 pub(crate) mod tenants;

@@ -39,7 +39,7 @@ use crate::problem;
         (name = "Write keys", description = "What clients of a source send with."),
         (name = "Destinations", description = "Where events go."),
         (name = "Routes", description = "Which events of which source go to which destination."),
-        (name = "Connectors", description = "What kinds of destination are installed."),
+        (name = "Connectors", description = "What kinds of destination, and of webhook, are installed."),
         (name = "Profiles", description = "The people that events were resolved to."),
         (name = "Events", description = "What came in, what was decided, and what became of it."),
         (name = "Suppressions", description = "Whose events are taken and go nowhere."),

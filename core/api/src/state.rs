@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use rialto_engine::{Clock, Engine};
+use rialto_engine::{Clock, Engine, Receiver};
 use rialto_log::EventLog;
 use rialto_model::Timestamp;
 use rialto_model::destination::Secrets;
@@ -70,6 +70,7 @@ impl Default for ApiOptions {
 pub struct Connectors {
     installed: Arc<dyn Fn() -> Vec<Arc<Manifest>> + Send + Sync>,
     check: Arc<CheckFn>,
+    receiver: Option<Arc<dyn Receiver>>,
 }
 
 /// Checks settings and secrets against a manifest; the names of secrets that are kept come last.
@@ -79,7 +80,7 @@ type CheckFn =
 impl Connectors {
     /// The connectors that `installed` tells of, asked anew each time. Settings are checked by the manifest alone.
     pub fn new(installed: impl Fn() -> Vec<Arc<Manifest>> + Send + Sync + 'static) -> Self {
-        Self { installed: Arc::new(installed), check: Arc::new(manifest::check) }
+        Self { installed: Arc::new(installed), check: Arc::new(manifest::check), receiver: None }
     }
 
     /// The same, with a check that knows more than the manifest, such as what egress refuses.
@@ -92,6 +93,16 @@ impl Connectors {
         + 'static,
     ) -> Self {
         Self { check: Arc::new(check), ..self }
+    }
+
+    /// The same, with someone who has them read webhooks; without one no source receives any.
+    #[must_use]
+    pub fn received_by(self, receiver: Arc<dyn Receiver>) -> Self {
+        Self { receiver: Some(receiver), ..self }
+    }
+
+    pub(crate) fn receiver(&self) -> Option<&dyn Receiver> {
+        self.receiver.as_deref()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Manifest>> {

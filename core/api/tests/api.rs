@@ -22,5 +22,7 @@ mod quota;
 mod socket;
 #[path = "api/suppression.rs"]
 mod suppression;
+#[path = "api/webhook.rs"]
+mod webhook;
 #[path = "api/world.rs"]
 mod world;

@@ -171,12 +171,15 @@ impl RunningHub {
     }
 }
 
-/// What the API knows of connectors: which there are, and what each would refuse, egress included.
+/// What the API knows of connectors: which there are, what each would refuse, egress included, and who has them read
+/// webhooks.
 fn connectors(plugins: &PluginHost) -> Connectors {
     let (installed, judge) = (plugins.clone(), plugins.clone());
-    Connectors::new(move || installed.connectors()).checked_by(move |manifest, settings, secrets, kept| {
-        judge.check(&manifest.id, settings, secrets, kept).unwrap_or_default()
-    })
+    Connectors::new(move || installed.connectors())
+        .checked_by(move |manifest, settings, secrets, kept| {
+            judge.check(&manifest.id, settings, secrets, kept).unwrap_or_default()
+        })
+        .received_by(Arc::new(plugins.clone()))
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

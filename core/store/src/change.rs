@@ -24,13 +24,49 @@ pub struct TenantChange {
     pub quota: Option<Quota>,
 }
 
-/// A change of a source.
+/// A source to be. One by its name alone receives no webhooks.
 #[derive(Debug, Clone, Default)]
+pub struct NewSource {
+    /// Its name.
+    pub name: String,
+    /// The id of the connector that reads its webhooks.
+    pub connector: Option<String>,
+    /// The connector's settings.
+    pub settings: BTreeMap<String, Value>,
+    /// Secret values, sealed before they are stored.
+    pub secrets: Secrets,
+}
+
+impl From<&str> for NewSource {
+    fn from(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+}
+
+/// A change of a source.
+#[derive(Clone, Default)]
 pub struct SourceChange {
     /// Its new name.
     pub name: Option<String>,
+    /// Its new connector, or none. Another one begins without settings and secrets.
+    pub connector: Option<Option<String>>,
+    /// Its new settings, all of them.
+    pub settings: Option<BTreeMap<String, Value>>,
+    /// Secrets to set (a value) or to remove (`None`); those not named stay.
+    pub secrets: BTreeMap<String, Option<String>>,
     /// Whether events are taken from now on.
     pub enabled: Option<bool>,
+}
+
+impl std::fmt::Debug for SourceChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SourceChange")
+            .field("name", &self.name)
+            .field("connector", &self.connector)
+            .field("secrets", &self.secrets.keys())
+            .field("enabled", &self.enabled)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A destination to be.

@@ -6,6 +6,7 @@ use crate::change::TenantConfig;
 use crate::error::{Result, StoreError};
 use crate::page::from_sql;
 use crate::scope::TenantScope;
+use crate::seal::Owner;
 use crate::tx::Claim;
 use crate::write::Heads;
 use crate::{destination, route, secret, source, suppression, tenant};
@@ -26,7 +27,7 @@ impl TenantScope {
             .await?
             .into_iter()
             .map(|destination| {
-                let secrets = secrets.remove(&destination.id).unwrap_or_default();
+                let secrets = secrets.remove(&Owner::Destination(destination.id)).unwrap_or_default();
                 (destination, secrets)
             })
             .collect();

@@ -1,6 +1,6 @@
 //! Destinations, each with its lane.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rialto_model::destination::Destination;
 use rialto_model::page::{Page, PageRequest};
@@ -12,6 +12,7 @@ use crate::error::{Result, StoreError};
 use crate::key::id_parts;
 use crate::page::{after_id, page_of};
 use crate::scope::TenantScope;
+use crate::seal::Owner;
 use crate::tenant::{from_json, later, name_of, to_json, unchanged};
 use crate::tx::{TenantTable, TenantTx};
 use crate::{route, secret};
@@ -74,7 +75,7 @@ pub(crate) async fn all(tx: &TenantTx) -> Result<Vec<Destination>> {
     let rows = tx.select::<row::Entity>().order_by_asc(row::Column::Id).all(&tx.tx).await?;
     rows.into_iter()
         .map(|row| {
-            let secrets = names.remove(&DestinationId(row.id)).unwrap_or_default();
+            let secrets = names.remove(&Owner::Destination(DestinationId(row.id))).unwrap_or_default();
             show(row, secrets)
         })
         .collect()
@@ -104,9 +105,7 @@ impl TenantScope {
         let sql = "INSERT INTO lanes (tenant_id, destination_id, cursor, delivered, skipped, dead, updated_at) \
                    SELECT $1, $2, position, 0, 0, 0, $3 FROM cursors WHERE tenant_id = $1";
         tx.run(sql, [id.0.into(), now.0.into()]).await?;
-        let names = secrets.0.keys().cloned().collect();
-        let change: BTreeMap<String, Option<String>> = secrets.0.into_iter().map(|(k, v)| (k, Some(v))).collect();
-        secret::change(&tx, &self.store.master, id, &change).await?;
+        let names = secret::fill(&tx, &self.store.master, Owner::Destination(id), secrets).await?;
         self.configured(tx).await?;
         show(row, names)
     }
@@ -128,7 +127,7 @@ impl TenantScope {
             page,
             |row| DestinationId(row.id).to_string(),
             |row| {
-                let secrets = names.remove(&DestinationId(row.id)).unwrap_or_default();
+                let secrets = names.remove(&Owner::Destination(DestinationId(row.id))).unwrap_or_default();
                 show(row, secrets)
             },
         )
@@ -141,7 +140,7 @@ impl TenantScope {
     pub async fn destination(&self, id: DestinationId) -> Result<Destination> {
         let tx = self.read().await?;
         let row = find(&tx, id).await?;
-        show(row, secret::names(&tx, Some(id)).await?.remove(&id).unwrap_or_default())
+        show(row, secret::names_of(&tx, Owner::Destination(id)).await?)
     }
 
     /// Changes a destination.
@@ -179,8 +178,8 @@ impl TenantScope {
             .filter(row::Column::Id.eq(id.0))
             .exec(&tx.tx)
             .await?;
-        secret::change(&tx, &self.store.master, id, &secrets).await?;
-        let names = secret::names(&tx, Some(id)).await?.remove(&id).unwrap_or_default();
+        secret::change(&tx, &self.store.master, Owner::Destination(id), &secrets).await?;
+        let names = secret::names_of(&tx, Owner::Destination(id)).await?;
         self.configured(tx).await?;
         show(row, names)
     }

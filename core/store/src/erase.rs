@@ -49,6 +49,7 @@ impl Operator {
         }
         tx.commit().await?;
         self.0.grants.forget(id);
+        self.0.webhooks.forget(id);
 
         for (table, key) in LARGE {
             let sql = format!(

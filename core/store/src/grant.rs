@@ -1,4 +1,5 @@
-//! What write keys give, remembered for a moment: the ingest path asks a thousand times a second.
+//! What write keys give, and what sources that receive webhooks are, remembered for a moment: the ingest path asks a
+//! thousand times a second.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use lru::LruCache;
 use parking_lot::Mutex;
 use rialto_model::TenantId;
+use rialto_model::destination::Secrets;
 use rialto_model::source::Source;
 use rialto_model::tenant::Quota;
 
@@ -33,25 +35,51 @@ pub struct WriteGrant {
     pub quota: Quota,
 }
 
+/// A source that a webhook names. Whoever sent it is yet to prove that it may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSource {
+    /// What is granted to who proves it.
+    pub grant: Arc<WriteGrant>,
+    /// What webhooks are proved by.
+    pub secrets: Secrets,
+}
+
+/// Something that is given within a tenant.
+pub(crate) trait Granted {
+    fn tenant_id(&self) -> TenantId;
+}
+
+impl Granted for WriteGrant {
+    fn tenant_id(&self) -> TenantId {
+        self.tenant_id
+    }
+}
+
+impl Granted for WebhookSource {
+    fn tenant_id(&self) -> TenantId {
+        self.grant.tenant_id
+    }
+}
+
 type KeyHash = [u8; 32];
 
 /// What the database has said of a key.
-struct Known {
-    grant: Arc<WriteGrant>,
+struct Known<G> {
+    grant: Arc<G>,
     /// Until then nobody asks.
     until: Instant,
     /// When the database said so.
     said: Instant,
 }
 
-/// Answers by the hash of the key.
-pub(crate) struct GrantCache {
-    known: Mutex<LruCache<KeyHash, Known>>,
+/// Answers by the hash of the key, or of the source's id.
+pub(crate) struct GrantCache<G> {
+    known: Mutex<LruCache<KeyHash, Known<G>>>,
     unknown: Mutex<LruCache<KeyHash, Instant>>,
     generation: AtomicU64,
 }
 
-impl Default for GrantCache {
+impl<G> Default for GrantCache<G> {
     fn default() -> Self {
         Self {
             known: Mutex::new(LruCache::new(KNOWN)),
@@ -61,10 +89,10 @@ impl Default for GrantCache {
     }
 }
 
-impl GrantCache {
+impl<G: Granted> GrantCache<G> {
     /// The answer, if it is remembered and young enough. Of those that come once it is not, the first is told to ask
     /// and the others still get it, for as long as asking may take.
-    pub(crate) fn get(&self, hash: &KeyHash) -> Option<Option<Arc<WriteGrant>>> {
+    pub(crate) fn get(&self, hash: &KeyHash) -> Option<Option<Arc<G>>> {
         let now = Instant::now();
         if let Some(known) = self.known.lock().get_mut(hash) {
             if now < known.until {
@@ -77,7 +105,7 @@ impl GrantCache {
     }
 
     /// What the database said last, for when it cannot be asked.
-    pub(crate) fn last(&self, hash: &KeyHash) -> Option<Arc<WriteGrant>> {
+    pub(crate) fn last(&self, hash: &KeyHash) -> Option<Arc<G>> {
         let known = self.known.lock();
         known.peek(hash).filter(|known| known.said.elapsed() < HOLDS_FOR).map(|known| known.grant.clone())
     }
@@ -88,7 +116,7 @@ impl GrantCache {
     }
 
     /// Remembers an answer, unless something changed since the question.
-    pub(crate) fn put(&self, hash: KeyHash, grant: Option<Arc<WriteGrant>>, asked: u64) {
+    pub(crate) fn put(&self, hash: KeyHash, grant: Option<Arc<G>>, asked: u64) {
         let (mut known, mut unknown) = (self.known.lock(), self.unknown.lock());
         if self.generation() != asked {
             return;
@@ -110,7 +138,7 @@ impl GrantCache {
         let (mut known, mut unknown) = (self.known.lock(), self.unknown.lock());
         self.generation.fetch_add(1, Ordering::AcqRel);
         let gone: Vec<KeyHash> =
-            known.iter().filter(|(_, known)| known.grant.tenant_id == tenant).map(|(hash, _)| *hash).collect();
+            known.iter().filter(|(_, known)| known.grant.tenant_id() == tenant).map(|(hash, _)| *hash).collect();
         for hash in gone {
             known.pop(&hash);
         }
@@ -128,6 +156,9 @@ mod tests {
         let source = Source {
             id: SourceId(uuid::Uuid::nil()),
             name: "site".to_owned(),
+            connector: None,
+            settings: Default::default(),
+            secrets: Default::default(),
             enabled: true,
             created_at: Timestamp(0),
             updated_at: Timestamp(0),
@@ -137,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_change_forgets_its_own_tenant_only_and_answers_that_were_under_way() {
-        let cache = GrantCache::default();
+        let cache = GrantCache::<WriteGrant>::default();
         let asked = cache.generation();
         cache.put([1; 32], Some(grant(1)), asked);
         cache.put([2; 32], Some(grant(2)), asked);
@@ -154,7 +185,7 @@ mod tests {
 
     #[test]
     fn when_an_answer_is_old_one_asks_and_the_others_go_on_with_it() {
-        let cache = GrantCache::default();
+        let cache = GrantCache::<WriteGrant>::default();
         cache.put([1; 32], Some(grant(1)), cache.generation());
         if let Some(known) = cache.known.lock().get_mut(&[1; 32]) {
             known.until = Instant::now();

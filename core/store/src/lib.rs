@@ -39,6 +39,7 @@ mod destination;
 mod route;
 mod secret;
 mod source;
+mod webhook;
 mod write_key;
 
 mod suppression;
@@ -64,11 +65,11 @@ mod erase;
 
 pub use audit::AuditEntry;
 pub use change::{
-    DeliveryFilter, DestinationChange, NewDestination, NewRoute, RouteChange, RouteFilter, SourceChange, TenantChange,
-    TenantConfig,
+    DeliveryFilter, DestinationChange, NewDestination, NewRoute, NewSource, RouteChange, RouteFilter, SourceChange,
+    TenantChange, TenantConfig,
 };
 pub use error::{Result, StoreError};
-pub use grant::WriteGrant;
+pub use grant::{WebhookSource, WriteGrant};
 pub use operator::Operator;
 pub use options::StoreOptions;
 pub use scope::TenantScope;

@@ -160,6 +160,7 @@ impl Operator {
             .await?;
         hub.commit().await?;
         self.0.grants.forget(id);
+        self.0.webhooks.forget(id);
         row.try_into()
     }
 

@@ -56,10 +56,11 @@ impl TenantScope {
         Ok(tx)
     }
 
-    /// Ends such a transaction; from here on no write key is judged by what was before.
+    /// Ends such a transaction; from here on no write key and no webhook is judged by what was before.
     pub(crate) async fn configured(&self, tx: TenantTx) -> Result<()> {
         tx.commit().await?;
         self.store.grants.forget(self.tenant);
+        self.store.webhooks.forget(self.tenant);
         Ok(())
     }
 }

@@ -1,13 +1,14 @@
-//! Destinations' secrets as rows: sealed, one a name.
+//! Secrets of destinations and sources as rows: sealed, one a name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rialto_model::DestinationId;
 use rialto_model::destination::Secrets;
-use sea_orm::{ActiveValue::Set, ColumnTrait, QueryFilter};
+use rialto_model::{DestinationId, SourceId};
+use sea_orm::{ActiveValue::Set, ColumnTrait, QueryFilter, Select};
+use uuid::Uuid;
 
 use crate::error::{Result, StoreError};
-use crate::seal::{DataKey, Master};
+use crate::seal::{DataKey, Master, Owner};
 use crate::tx::{TenantTable, TenantTx};
 
 mod row {
@@ -19,9 +20,11 @@ mod row {
         #[sea_orm(primary_key, auto_increment = false)]
         pub(crate) tenant_id: Uuid,
         #[sea_orm(primary_key, auto_increment = false)]
-        pub(crate) destination_id: Uuid,
+        pub(crate) owner_id: Uuid,
         #[sea_orm(primary_key, auto_increment = false)]
         pub(crate) name: String,
+        pub(crate) destination_id: Option<Uuid>,
+        pub(crate) source_id: Option<Uuid>,
         pub(crate) data_key: i64,
         pub(crate) sealed: Vec<u8>,
     }
@@ -36,47 +39,75 @@ impl TenantTable for row::Entity {
     const TENANT: row::Column = row::Column::TenantId;
 }
 
+impl row::Model {
+    fn owner(&self) -> Result<Owner> {
+        match (self.destination_id, self.source_id) {
+            (Some(id), None) => Ok(Owner::Destination(DestinationId(id))),
+            (None, Some(id)) => Ok(Owner::Source(SourceId(id))),
+            _ => Err(StoreError::corrupt("a secret", "it is of nobody, or of two")),
+        }
+    }
+}
+
 /// The longest secret, in bytes: a private key in PEM fits.
 const MAX_SECRET: usize = 16 * 1024;
 
-/// The names of the secrets that are filled, by destination.
-pub(crate) async fn names(
-    tx: &TenantTx,
-    destination: Option<DestinationId>,
-) -> Result<HashMap<DestinationId, BTreeSet<String>>> {
+/// The names of the secrets that are filled, of one owner or of all.
+pub(crate) async fn names(tx: &TenantTx, owner: Option<Owner>) -> Result<HashMap<Owner, BTreeSet<String>>> {
     let mut query = tx.select::<row::Entity>();
-    if let Some(DestinationId(id)) = destination {
-        query = query.filter(row::Column::DestinationId.eq(id));
+    if let Some(owner) = owner {
+        query = query.filter(row::Column::OwnerId.eq(owner.id()));
     }
-    let mut names: HashMap<DestinationId, BTreeSet<String>> = HashMap::new();
+    let mut names: HashMap<Owner, BTreeSet<String>> = HashMap::new();
     for row in query.all(&tx.tx).await? {
-        names.entry(DestinationId(row.destination_id)).or_default().insert(row.name);
+        names.entry(row.owner()?).or_default().insert(row.name);
     }
     Ok(names)
 }
 
-/// Every secret of the tenant in the clear, by destination.
-pub(crate) async fn open_all(tx: &TenantTx, master: &Master) -> Result<HashMap<DestinationId, Secrets>> {
-    let rows = tx.select::<row::Entity>().all(&tx.tx).await?;
-    let mut opened: HashMap<DestinationId, Secrets> = HashMap::new();
+/// The names of one owner's secrets that are filled.
+pub(crate) async fn names_of(tx: &TenantTx, owner: Owner) -> Result<BTreeSet<String>> {
+    Ok(names(tx, Some(owner)).await?.remove(&owner).unwrap_or_default())
+}
+
+/// Every secret of the tenant's destinations in the clear.
+pub(crate) async fn open_all(tx: &TenantTx, master: &Master) -> Result<HashMap<Owner, Secrets>> {
+    open(tx, master, tx.select::<row::Entity>().filter(row::Column::DestinationId.is_not_null())).await
+}
+
+/// One owner's secrets in the clear.
+pub(crate) async fn open_of(tx: &TenantTx, master: &Master, owner: Owner) -> Result<Secrets> {
+    let query = tx.select::<row::Entity>().filter(row::Column::OwnerId.eq(owner.id()));
+    Ok(open(tx, master, query).await?.remove(&owner).unwrap_or_default())
+}
+
+async fn open(tx: &TenantTx, master: &Master, query: Select<row::Entity>) -> Result<HashMap<Owner, Secrets>> {
+    let rows = query.all(&tx.tx).await?;
+    let mut opened: HashMap<Owner, Secrets> = HashMap::new();
     if rows.is_empty() {
         return Ok(opened);
     }
     let keys = data_keys(tx, master).await?;
     for row in rows {
         let key = keys.get(&row.data_key).ok_or_else(|| StoreError::corrupt("a secret", "its data key is gone"))?;
-        let destination = DestinationId(row.destination_id);
-        let secret = key.open(destination, &row.name, &row.sealed)?;
-        opened.entry(destination).or_default().0.insert(row.name, secret);
+        let owner = row.owner()?;
+        let secret = key.open(owner, &row.name, &row.sealed)?;
+        opened.entry(owner).or_default().0.insert(row.name, secret);
     }
     Ok(opened)
 }
 
-/// Sets and removes secrets of a destination.
+/// Takes away all that an owner has.
+pub(crate) async fn clear(tx: &TenantTx, owner: Owner) -> Result<()> {
+    tx.delete::<row::Entity>().filter(row::Column::OwnerId.eq(owner.id())).exec(&tx.tx).await?;
+    Ok(())
+}
+
+/// Sets and removes secrets of a destination or a source.
 pub(crate) async fn change(
     tx: &TenantTx,
     master: &Master,
-    destination: DestinationId,
+    owner: Owner,
     change: &BTreeMap<String, Option<String>>,
 ) -> Result<()> {
     if change.is_empty() {
@@ -84,9 +115,13 @@ pub(crate) async fn change(
     }
     let keys = data_keys(tx, master).await?;
     let (newest, key) = keys.iter().next_back().ok_or_else(|| StoreError::corrupt("a tenant", "it has no data key"))?;
+    let (destination_id, source_id): (Option<Uuid>, Option<Uuid>) = match owner {
+        Owner::Destination(id) => (Some(id.0), None),
+        Owner::Source(id) => (None, Some(id.0)),
+    };
     for (name, secret) in change {
         tx.delete::<row::Entity>()
-            .filter(row::Column::DestinationId.eq(destination.0))
+            .filter(row::Column::OwnerId.eq(owner.id()))
             .filter(row::Column::Name.eq(name.as_str()))
             .exec(&tx.tx)
             .await?;
@@ -95,15 +130,25 @@ pub(crate) async fn change(
             return Err(StoreError::invalid("secrets", format!("may have at most {MAX_SECRET} bytes")));
         }
         tx.insert(row::ActiveModel {
-            destination_id: Set(destination.0),
+            owner_id: Set(owner.id()),
             name: Set(name.clone()),
+            destination_id: Set(destination_id),
+            source_id: Set(source_id),
             data_key: Set(*newest),
-            sealed: Set(key.seal(destination, name, secret)?),
+            sealed: Set(key.seal(owner, name, secret)?),
             ..Default::default()
         })
         .await?;
     }
     Ok(())
+}
+
+/// As [`change`], of an owner that is new.
+pub(crate) async fn fill(tx: &TenantTx, master: &Master, owner: Owner, secrets: Secrets) -> Result<BTreeSet<String>> {
+    let names = secrets.0.keys().cloned().collect();
+    let set = secrets.0.into_iter().map(|(name, secret)| (name, Some(secret))).collect();
+    change(tx, master, owner, &set).await?;
+    Ok(names)
 }
 
 /// The tenant's data keys by number; the newest seals.

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use rialto_model::key::ApiKey;
-use rialto_model::{TenantId, Timestamp};
+use rialto_model::{SourceId, TenantId, Timestamp};
 use sea_orm::{ConnectionTrait, Statement};
 
 use crate::connect::{Connections, connect};
 use crate::error::{Result, StoreError};
-use crate::grant::{ASKING, GrantCache, WriteGrant};
+use crate::grant::{ASKING, GrantCache, Granted, WebhookSource, WriteGrant};
 use crate::key::{KeyHasher, same};
 use crate::operator::Operator;
 use crate::options::StoreOptions;
 use crate::scope::TenantScope;
 use crate::seal::Master;
 use crate::tx::Claim;
-use crate::{api_key, mark, write_key};
+use crate::{api_key, mark, webhook, write_key};
 
 /// The records of all tenants, handed out one tenant at a time. Cheap to clone.
 #[derive(Clone)]
@@ -25,7 +25,8 @@ pub(crate) struct Inner {
     pub(crate) connections: Connections,
     pub(crate) hasher: KeyHasher,
     pub(crate) master: Master,
-    pub(crate) grants: GrantCache,
+    pub(crate) grants: GrantCache<WriteGrant>,
+    pub(crate) webhooks: GrantCache<WebhookSource>,
 }
 
 impl Store {
@@ -49,6 +50,7 @@ impl Store {
             hasher,
             master: Master::new(&options.master_secret),
             grants: GrantCache::default(),
+            webhooks: GrantCache::default(),
         })))
     }
 
@@ -113,29 +115,19 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn authenticate_write_key(&self, key: &str) -> Result<Option<Arc<WriteGrant>>> {
         let Some(hash) = self.hash("wk_", key) else { return Ok(None) };
-        if let Some(answer) = self.0.grants.get(&hash) {
-            return Ok(answer);
-        }
-        let generation = self.0.grants.generation();
-        let last = self.0.grants.last(&hash);
-        let question = write_key::find(&self.0.connections, &hash);
-        let answer = match &last {
-            None => question.await,
-            // While the database is silent the log goes on: what it said last holds.
-            Some(_) => match tokio::time::timeout(ASKING, question).await {
-                Ok(answer) => answer,
-                Err(_) => Err(StoreError::unavailable("the database does not answer")),
-            },
-        };
-        match (answer, last) {
-            (Ok(grant), _) => {
-                let grant = grant.map(Arc::new);
-                self.0.grants.put(hash, grant.clone(), generation);
-                Ok(grant)
-            }
-            (Err(StoreError::Unavailable { .. }), Some(last)) => Ok(Some(last)),
-            (Err(error), _) => Err(error),
-        }
+        remembered(&self.0.grants, hash, write_key::find(&self.0.connections, &hash)).await
+    }
+
+    /// The source that a webhook names, unless there is none or its tenant is disabled; a disabled source says so. It
+    /// gives no right: the sender has yet to prove that it may. Answers may be old as those of
+    /// [`Store::authenticate_write_key`] may.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::Corrupt`] for a secret that does not open.
+    pub async fn webhook_source(&self, source: SourceId) -> Result<Option<Arc<WebhookSource>>> {
+        let hash = self.0.hasher.hash(&source.to_string());
+        let question = webhook::find(&self.0.connections, &self.0.master, source);
+        remembered(&self.0.webhooks, hash, question).await
     }
 
     /// The right to act on a tenant for the hub's own loops.
@@ -146,6 +138,36 @@ impl Store {
     /// A key's hash, if it looks like a key at all.
     fn hash(&self, prefix: &str, key: &str) -> Option<[u8; 32]> {
         (key.len() <= 64 && key.starts_with(prefix)).then(|| self.0.hasher.hash(key))
+    }
+}
+
+/// The answer of a cache, or of the question, which is then remembered.
+async fn remembered<G: Granted>(
+    cache: &GrantCache<G>,
+    hash: [u8; 32],
+    question: impl Future<Output = Result<Option<G>>>,
+) -> Result<Option<Arc<G>>> {
+    if let Some(answer) = cache.get(&hash) {
+        return Ok(answer);
+    }
+    let generation = cache.generation();
+    let last = cache.last(&hash);
+    let answer = match &last {
+        None => question.await,
+        // While the database is silent the log goes on: what it said last holds.
+        Some(_) => match tokio::time::timeout(ASKING, question).await {
+            Ok(answer) => answer,
+            Err(_) => Err(StoreError::unavailable("the database does not answer")),
+        },
+    };
+    match (answer, last) {
+        (Ok(grant), _) => {
+            let grant = grant.map(Arc::new);
+            cache.put(hash, grant.clone(), generation);
+            Ok(grant)
+        }
+        (Err(StoreError::Unavailable { .. }), Some(last)) => Ok(Some(last)),
+        (Err(error), _) => Err(error),
     }
 }
 

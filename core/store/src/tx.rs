@@ -3,7 +3,7 @@
 //! On PostgreSQL a transaction also gives up the hub's own rights for those of one role and says whose rows it is
 //! about, so that a statement whose filter was forgotten finds nothing (row-level security).
 
-use rialto_model::TenantId;
+use rialto_model::{SourceId, TenantId};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, DeleteMany, EntityTrait, Insert, QueryFilter,
     QueryResult, Select, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, UpdateMany, Value,
@@ -34,6 +34,8 @@ pub(crate) enum Claim<'k> {
     OperatorOn(TenantId),
     /// The one row that this key's hash opens.
     Bearer(&'k [u8; 32]),
+    /// Whose the source of this id is.
+    Source(SourceId),
 }
 
 /// A transaction on the hub's own tables.
@@ -76,6 +78,18 @@ impl Connections {
         Ok(tx.query_one_raw(statement).await?)
     }
 
+    /// Whose a source is, if it is one tenant's.
+    #[allow(clippy::disallowed_methods, reason = "a door: who sends to a source names it, and no tenant")]
+    pub(crate) async fn tenant_of(&self, source: SourceId) -> Result<Option<TenantId>> {
+        let tx = begin(&self.read, self.dialect, Claim::Source(source), false).await?;
+        let sql = "SELECT tenant_id FROM sources WHERE id = $1";
+        let rows =
+            tx.query_all_raw(Statement::from_sql_and_values(self.dialect.backend(), sql, [source.0.into()])).await?;
+        // Ids are random; two of one would be a copy, and then nobody's.
+        let [row] = rows.as_slice() else { return Ok(None) };
+        Ok(Some(TenantId(row.try_get_by_index(0)?)))
+    }
+
     /// A transaction on the hub's own tables.
     pub(crate) async fn hub(&self, claim: Claim<'_>, writes: bool) -> Result<HubTx> {
         let pool = if writes { &self.write } else { &self.read };
@@ -105,17 +119,20 @@ async fn begin(
 
 /// Gives up the hub's rights until the transaction ends and says whose rows it is about.
 fn claim_statement(claim: Claim<'_>) -> Statement {
-    let (tenant, operator, key) = match claim {
-        Claim::Tenant(tenant) => (tenant.0.to_string(), "", String::new()),
-        Claim::Operator => (String::new(), "on", String::new()),
-        Claim::OperatorOn(tenant) => (tenant.0.to_string(), "on", String::new()),
-        Claim::Bearer(hash) => (String::new(), "", hash.iter().map(|byte| format!("{byte:02x}")).collect()),
+    let none = String::new;
+    let (tenant, operator, key, source) = match claim {
+        Claim::Tenant(tenant) => (tenant.0.to_string(), "", none(), none()),
+        Claim::Operator => (none(), "on", none(), none()),
+        Claim::OperatorOn(tenant) => (tenant.0.to_string(), "on", none(), none()),
+        Claim::Bearer(hash) => (none(), "", hash.iter().map(|byte| format!("{byte:02x}")).collect(), none()),
+        Claim::Source(source) => (none(), "", none(), source.0.to_string()),
     };
     Statement::from_sql_and_values(
         sea_orm::DbBackend::Postgres,
         "SELECT set_config('role', $1, true), set_config('rialto.tenant', $2, true), \
-         set_config('rialto.operator', $3, true), set_config('rialto.key', $4, true)",
-        [rialto_migrations::ROLE.into(), tenant.into(), operator.into(), key.into()],
+         set_config('rialto.operator', $3, true), set_config('rialto.key', $4, true), \
+         set_config('rialto.source', $5, true)",
+        [rialto_migrations::ROLE.into(), tenant.into(), operator.into(), key.into(), source.into()],
     )
 }
 

@@ -2,7 +2,6 @@
 
 use rialto_model::key::WriteKey;
 use rialto_model::page::{Page, PageRequest};
-use rialto_model::tenant::Tenant;
 use rialto_model::{SourceId, TenantId, Timestamp, WriteKeyId};
 use sea_orm::{ActiveValue::Set, ColumnTrait, QueryFilter, QueryOrder, QuerySelect};
 
@@ -12,8 +11,8 @@ use crate::grant::WriteGrant;
 use crate::key::{id_parts, same};
 use crate::page::{after_id, page_of};
 use crate::scope::TenantScope;
-use crate::tx::{Claim, TenantTable};
-use crate::{source, tenant};
+use crate::source;
+use crate::tx::TenantTable;
 
 mod row {
     use sea_orm::entity::prelude::*;
@@ -56,18 +55,8 @@ pub(crate) async fn find(connections: &Connections, hash: &[u8; 32]) -> Result<O
         return Ok(None);
     }
     let tenant_id = TenantId(row.try_get_by_index(0)?);
-    let hub = connections.hub(Claim::Tenant(tenant_id), false).await?;
-    let quota = match tenant::find(&hub, tenant_id).await {
-        Ok(tenant) if tenant.enabled => Tenant::try_from(tenant)?.quota,
-        Ok(_) | Err(StoreError::NotFound { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let tx = hub.on(tenant_id, connections.dialect);
-    match source::find(&tx, SourceId(row.try_get_by_index(1)?)).await {
-        Ok(source) => Ok(Some(WriteGrant { tenant_id, source: source.into(), quota })),
-        Err(StoreError::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let granted = source::granted(connections, tenant_id, SourceId(row.try_get_by_index(1)?)).await?;
+    Ok(granted.map(|(grant, _)| grant))
 }
 
 impl TenantScope {

@@ -90,6 +90,17 @@ pub fn hostile_guest() -> PathBuf {
     path
 }
 
+/// The connector of the plugin host's tests that does with each webhook what its query says: `test/hostile-webhook`.
+///
+/// # Panics
+/// When it was not built.
+pub fn hostile_webhook_guest() -> PathBuf {
+    let path =
+        target().parent().map(|target| target.join("test-guests/rialto-hostile-webhook.wasm")).unwrap_or_default();
+    assert!(path.is_file(), "{} is missing: cargo xtask plugins --test-guests", path.display());
+    path
+}
+
 /// The folder with the binaries of this build: `target/debug` or the like.
 fn target() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");

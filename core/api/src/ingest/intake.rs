@@ -24,7 +24,7 @@ use crate::serve::Peer;
 use crate::state::Api;
 
 /// A grant older than this is asked for again, which is a look into a cache.
-const STALE: Duration = Duration::from_secs(1);
+pub(crate) const STALE: Duration = Duration::from_secs(1);
 
 /// Turns a foreign body into one of the tracking API.
 pub(crate) type Translate = fn(&[u8]) -> Result<Bytes, Refused>;
@@ -94,7 +94,7 @@ async fn take_request(api: &Api, request: Request, endpoint: Endpoint) -> Result
         }
     };
     held.grow(envelope.added()).await?;
-    append(api, &head, grant, envelope).await
+    append(api, &head, &grant, envelope, &mut new_message_ids(api.now())).await
 }
 
 /// Takes a body that did not come as one, such as the pixel's.
@@ -111,46 +111,65 @@ pub(crate) async fn take_body(
         let order =
             [keys.basic.as_deref(), envelope.write_key(), keys.bearer.as_deref(), keys.header.as_deref(), beside];
         let grant = authorise_first(api, &order).await?;
-        append(api, head, grant, envelope).await
+        append(api, head, &grant, envelope, &mut new_message_ids(api.now())).await
     };
     counted(api, outcome.await)
 }
 
-/// Stamps the events and waits until the log has them.
-async fn append(api: &Api, head: &Parts, grant: Arc<WriteGrant>, envelope: Envelope<'_>) -> Result<usize, Refused> {
+/// Stamps the events and waits until the log has them. `new_id` names those that came without an id.
+pub(crate) async fn append(
+    api: &Api,
+    head: &Parts,
+    grant: &Arc<WriteGrant>,
+    envelope: Envelope<'_>,
+    new_id: &mut (dyn FnMut() -> String + Send),
+) -> Result<usize, Refused> {
     let now = api.now();
     let peer = head.extensions.get::<Peer>().map(|peer| peer.0.ip());
     let stamp = Stamp {
         source_id: grant.source.id,
         now,
         ip: client_ip(peer, &head.headers, &api.options.trusted_proxies),
-        new_id: &mut || new_message_id(now),
+        new_id,
     };
     // Before the events are looked into: who is over its quota costs no more than reading the request.
     let count = envelope.count();
-    api.quotas.charge(&grant, count, now)?;
+    api.quotas.charge(grant, count, now)?;
     let kept = match envelope.stamp(stamp) {
-        Ok(events) => api.engine.accept(&grant, events).await.map_err(Refused::from),
+        Ok(events) => api.engine.accept(grant, events).await.map_err(Refused::from),
         Err(refusal) => Err(refusal.into()),
     };
     if let Err(refused) = kept {
-        api.quotas.give_back(&grant, count);
+        api.quotas.give_back(grant, count);
         return Err(refused);
     }
     Ok(count)
 }
 
-/// The id of an event that came without one: a UUIDv7 of the moment.
-fn new_message_id(now: Timestamp) -> String {
-    let mut random = [0; 10];
-    // The system's randomness does not fail once the process runs; a fixed id would be dropped as a duplicate.
-    getrandom::fill(&mut random).expect("the system gives random bytes");
-    let millis = u64::try_from(now.millis()).unwrap_or_default();
-    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string()
+/// The ids of events that came without one: UUIDv7s of the moment.
+fn new_message_ids(now: Timestamp) -> impl FnMut() -> String + Send {
+    move || {
+        let mut random = [0; 10];
+        // The system's randomness does not fail once the process runs; a fixed id would be dropped as a duplicate.
+        getrandom::fill(&mut random).expect("the system gives random bytes");
+        let millis = u64::try_from(now.millis()).unwrap_or_default();
+        uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string()
+    }
 }
 
 /// The whole body, inflated, whatever its content type claims to be.
 async fn read(api: &Api, held: &mut Held<'_>, headers: &HeaderMap, body: Body) -> Result<Bytes, Refused> {
+    let body = read_raw(api, held, headers, body).await?;
+    inflated(held, headers, body, MAX_BATCH).await
+}
+
+/// The whole body, as it was sent.
+pub(crate) async fn read_raw(
+    api: &Api,
+    held: &mut Held<'_>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Bytes, Refused> {
     let limit = api.options.max_body;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
@@ -173,10 +192,20 @@ async fn read(api: &Api, held: &mut Held<'_>, headers: &HeaderMap, body: Body) -
     if !longer.is_empty() {
         body = longer.freeze();
     }
+    Ok(body)
+}
+
+/// A body that was read, inflated to at most `limit` bytes if its head says that it is compressed.
+pub(crate) async fn inflated(
+    held: &mut Held<'_>,
+    headers: &HeaderMap,
+    body: Bytes,
+    limit: usize,
+) -> Result<Bytes, Refused> {
     match headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim()) {
         None | Some("" | "identity") => Ok(body),
         Some(encoding) if encoding.eq_ignore_ascii_case("gzip") || encoding.eq_ignore_ascii_case("x-gzip") => {
-            let inflated = inflate(&body, MAX_BATCH)?;
+            let inflated = inflate(&body, limit)?;
             held.grow(inflated.len()).await?;
             Ok(inflated)
         }
@@ -188,7 +217,8 @@ async fn read(api: &Api, held: &mut Held<'_>, headers: &HeaderMap, body: Body) -
     }
 }
 
-fn key_in_query(head: &Parts) -> Option<String> {
+/// The write key of `?writeKey=`.
+pub(crate) fn key_in_query(head: &Parts) -> Option<String> {
     let pairs = head.uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.into_iter().find(|(name, _)| *name == "writeKey")?;
     Some(crate::ingest::pixel::decode(value)).filter(|key| !key.is_empty())

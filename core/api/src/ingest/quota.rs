@@ -161,6 +161,9 @@ mod tests {
         let source = Source {
             id: SourceId::from_parts(1, &[1; 10]),
             name: String::new(),
+            connector: None,
+            settings: Default::default(),
+            secrets: Default::default(),
             enabled: true,
             created_at: START,
             updated_at: START,

@@ -187,8 +187,8 @@ impl IntoResponses for Refused {
     fn responses() -> BTreeMap<String, RefOr<Documented>> {
         [
             ("400", "Nothing was kept: the body is not as it must be. Sending it again is of no use."),
-            ("401", "The write key is missing or unknown."),
-            ("404", "The source is disabled."),
+            ("401", "The write key is missing or unknown, or a webhook is not signed as it has to be."),
+            ("404", "The source is disabled, or a webhook names none."),
             ("408", "The body did not come in time."),
             ("413", "The body is over the transport limit."),
             ("415", "The body has a Content-Encoding other than gzip."),

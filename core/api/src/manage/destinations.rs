@@ -16,11 +16,11 @@ use utoipa_axum::routes;
 
 use crate::answer::{Created, Current, Done, Listed};
 use crate::auth::{Editor, Viewer};
-use crate::check::escape;
 use crate::extract::{Asked, At, Given};
 use crate::manage::paging::Paging;
+use crate::manage::settings;
 use crate::precondition::{IfMatch, Keep, Once};
-use crate::problem::{FieldError, Problem, Result};
+use crate::problem::{Problem, Result};
 use crate::state::Api;
 
 pub(crate) fn router() -> OpenApiRouter<Api> {
@@ -153,12 +153,14 @@ async fn remove(
     Ok(Done)
 }
 
+/// The connector, which must deliver.
 fn installed(api: &Api, connector: &str) -> Result<Arc<Manifest>> {
-    api.connectors.find(connector).ok_or_else(|| {
-        let ids: Vec<String> = api.connectors.all().iter().map(|manifest| manifest.id.clone()).collect();
-        let known = if ids.is_empty() { "none is".to_owned() } else { format!("installed: {}", ids.join(", ")) };
-        Problem::field("/connector", format!("no such connector is installed ({known})"))
-    })
+    let manifest = settings::installed(api, connector)?;
+    if manifest.actions.is_empty() {
+        let detail = "this connector receives webhooks and delivers nothing; make a source of it";
+        return Err(Problem::field("/connector", detail));
+    }
+    Ok(manifest)
 }
 
 /// Checks what the destination will be once the change is made.
@@ -166,14 +168,13 @@ async fn check_change(
     api: &Api,
     scope: &TenantScope,
     id: DestinationId,
-    settings: Option<&BTreeMap<String, Value>>,
+    given: Option<&BTreeMap<String, Value>>,
     secrets: &BTreeMap<String, Option<String>>,
 ) -> Result<()> {
     let current = scope.destination(id).await?;
     let manifest = installed(api, &current.connector)?;
-    let kept = current.secrets.into_iter().filter(|name| !secrets.contains_key(name)).collect();
-    let set = secrets.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect();
-    check(api, &manifest, settings.unwrap_or(&current.settings), &Secrets(set), &kept)
+    let (set, kept) = settings::after(current.secrets, secrets);
+    check(api, &manifest, given.unwrap_or(&current.settings), &set, &kept)
 }
 
 /// Checks settings and secrets against the connector's manifest; of the secrets that are `kept`, only the names are
@@ -181,23 +182,9 @@ async fn check_change(
 fn check(
     api: &Api,
     manifest: &Manifest,
-    settings: &BTreeMap<String, Value>,
+    given: &BTreeMap<String, Value>,
     secrets: &Secrets,
     kept: &BTreeSet<String>,
 ) -> Result<()> {
-    let errors: Vec<FieldError> = api
-        .connectors
-        .check(manifest, settings, secrets, kept)
-        .into_iter()
-        .map(|error| FieldError { pointer: pointer(&error.field), detail: error.message })
-        .collect();
-    if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
-}
-
-/// `settings.url` as a JSON pointer. A name may hold dots itself, so only the first one parts.
-fn pointer(field: &str) -> String {
-    match field.split_once('.') {
-        Some((group, name)) => format!("/{group}/{}", escape(name)),
-        None => format!("/{}", escape(field)),
-    }
+    settings::sound(api.connectors.check(manifest, given, secrets, kept))
 }

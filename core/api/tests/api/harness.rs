@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _};
 use tower::ServiceExt;
 
-use crate::world::{Script, manifest};
+use crate::world::{Script, hooks, manifest};
 
 const SECRET: [u8; 32] = [7; 32];
 
@@ -151,7 +151,7 @@ impl Hub {
             engine,
             store: store.clone(),
             log: Arc::clone(&log),
-            connectors: Connectors::new(|| vec![Arc::new(manifest())]),
+            connectors: Connectors::new(|| vec![Arc::new(manifest()), Arc::new(hooks())]).received_by(Arc::new(Script)),
             clock,
             options: choices.options,
         };

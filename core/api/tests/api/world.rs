@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use http::Request;
-use rialto_engine::{Connector, Failure, Job};
+use rialto_engine::receiver::Answer as Said;
+use rialto_engine::{Connector, Failure, Job, NotRead, Received, Receiver, Webhook};
 use rialto_model::TenantId;
 use rialto_model::delivery::{Outcome, Verdict};
 use rialto_model::manifest::{Action, AuthScheme, AuthSlot, Limits, Manifest, SettingField, SettingType};
@@ -30,6 +31,42 @@ impl Connector for Script {
         };
         let outcome = Outcome { verdict, code: code.to_owned(), message: "as told".to_owned(), retry_after_ms: None };
         Ok(vec![outcome; job.events.len()])
+    }
+}
+
+/// The id of the connector that reads webhooks.
+pub(crate) const HOOKS: &str = "test/hooks";
+
+/// A connector that reads webhooks: the body is a list of records, or says what goes wrong.
+pub(crate) fn hooks() -> Manifest {
+    serde_json::from_value(json!({
+        "id": HOOKS, "version": "1.0.0", "name": "Hooks",
+        "settings": [
+            {"name": "signed", "type": "string", "default": "X-Signed"},
+            {"name": "mode", "type": "string", "choices": ["a", "b"]},
+        ],
+        "webhook": {"verify": [
+            {"name": "signing", "scheme": "standard_webhooks"},
+            {"name": "hmac", "scheme": "hmac_sha256", "header": "{settings.signed}", "prefix": "sha256="},
+        ]},
+    }))
+    .expect("a manifest")
+}
+
+#[async_trait]
+impl Receiver for Script {
+    async fn receive(&self, webhook: Webhook) -> Result<Received, NotRead> {
+        let (code, message) = ("told".to_owned(), "as told".to_owned());
+        let records = match serde_json::from_slice(&webhook.body) {
+            Ok(Value::Array(records)) => records,
+            Ok(Value::String(word)) if word == "later" => return Err(NotRead::Later { code, message }),
+            Ok(Value::String(word)) if word == "answer" => {
+                let answer = Said { status: 202, content_type: "text/plain".into(), body: "hello".into() };
+                return Ok(Received { records: Vec::new(), answer: Some(answer) });
+            }
+            _ => return Err(NotRead::Refused { code, message, setting: Some("mode".into()) }),
+        };
+        Ok(Received { records: records.iter().map(Value::to_string).collect(), answer: None })
     }
 }
 

@@ -83,6 +83,29 @@ impl<'a> Envelope<'a> {
         Ok(Self { write_key: write_key.and_then(text).filter(|key| !key.trim().is_empty()), body })
     }
 
+    /// The items that a connector made of a webhook: a batch under the same limits, whose items share nothing.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: an item is no JSON, or there are too many of them or too large ones. None at all are no error.
+    pub fn of_records(records: &'a [String]) -> Result<Self, Refusal> {
+        let bytes: usize = records.iter().map(String::len).sum();
+        if bytes > MAX_BATCH {
+            let message = format!("the connector made {bytes} bytes of events; the most is {MAX_BATCH}");
+            return Err(Refusal::new("batch_too_large", message));
+        }
+        if records.len() > MAX_BATCH_EVENTS {
+            let message = format!("the connector made {} events; the most is {MAX_BATCH_EVENTS}", records.len());
+            return Err(Refusal::new("too_many_events", message));
+        }
+        let raw = |(index, record): (usize, &'a String)| {
+            let not_json = |e| Refusal::new("invalid_json", format!("is not JSON: {e}")).at(Some(index));
+            // Read by itself, so that no record can reach out into the next.
+            serde_json::from_str::<&RawValue>(record).map_err(not_json)
+        };
+        let items = records.iter().enumerate().map(raw).collect::<Result<_, _>>()?;
+        Ok(Self { write_key: None, body: Body::Batch { items, context: None, integrations: None, sent_at: None } })
+    }
+
     /// The write key in the body, if there is one.
     pub fn write_key(&self) -> Option<&str> {
         self.write_key.as_deref().map(str::trim)

@@ -75,10 +75,10 @@ async fn a_source_is_changed_only_as_it_was_read(db: TestDb) {
     let made = scope.create_source("site", at(10)).await.expect("made");
     assert_eq!(scope.source(made.id).await.expect("there"), made);
     // Two changes in one microsecond still look different to who compares.
-    let first = SourceChange { name: Some("shop".into()), enabled: None };
+    let first = SourceChange { name: Some("shop".into()), ..Default::default() };
     let first = scope.update_source(made.id, first, Some(made.updated_at), at(10)).await.expect("changed");
     assert!(first.updated_at > made.updated_at);
-    let second = SourceChange { name: None, enabled: Some(false) };
+    let second = SourceChange { enabled: Some(false), ..Default::default() };
     let stale = scope.update_source(made.id, second.clone(), Some(made.updated_at), at(11)).await;
     assert!(matches!(stale, Err(StoreError::Changed)), "{stale:?}");
     assert_eq!(scope.source(made.id).await.expect("there"), first, "a refused change changes nothing");
@@ -175,7 +175,7 @@ async fn pages_show_everything_once_while_the_list_grows(db: TestDb) {
     let scope = db.tenant("acme").await;
     let mut made = Vec::new();
     for n in 0..7 {
-        made.push(scope.create_source(&format!("s{n}"), at(n)).await.expect("made").id);
+        made.push(scope.create_source(format!("s{n}").as_str(), at(n)).await.expect("made").id);
     }
     let mut shown = Vec::new();
     let mut page = PageRequest { limit: Some(3), after: None };
@@ -207,7 +207,7 @@ async fn every_change_raises_the_version(db: TestDb) {
     };
     let source = scope.create_source("site", at(1)).await.expect("made");
     grew("create_source").await;
-    let change = SourceChange { name: None, enabled: Some(false) };
+    let change = SourceChange { enabled: Some(false), ..Default::default() };
     scope.update_source(source.id, change, None, at(2)).await.expect("changed");
     grew("update_source").await;
     let (key, _) = scope.create_write_key(source.id, at(2)).await.expect("made");

@@ -50,7 +50,7 @@ async fn a_disabled_tenant_or_source_shows_at_once(db: TestDb) {
     let (_, api_key) = scope.create_api_key("ci", Role::Admin, None, at(2)).await.expect("made");
     let grant = db.store.authenticate_write_key(&write_key).await.expect("answers").expect("is a key");
     assert!(grant.source.enabled);
-    let off = SourceChange { name: None, enabled: Some(false) };
+    let off = SourceChange { enabled: Some(false), ..Default::default() };
     scope.update_source(source.id, off, None, at(3)).await.expect("changed");
     let grant = db.store.authenticate_write_key(&write_key).await.expect("answers").expect("still known");
     assert!(!grant.source.enabled);

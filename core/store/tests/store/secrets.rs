@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use rialto_model::DestinationId;
-use rialto_store::{DestinationChange, NewDestination, Store, StoreError, TenantScope};
+use rialto_store::{
+    DestinationChange, NewDestination, NewSource, SourceChange, Store, StoreError, TenantChange, TenantScope,
+};
 use sea_orm::ConnectionTrait;
 
 use crate::harness::{TestDb, at, number};
@@ -14,6 +16,7 @@ on_both!(
     secrets_swapped_within_a_tenant_do_not_open,
     another_master_secret_opens_nothing,
     nothing_secret_is_shown_in_debug,
+    what_proves_webhooks_opens_for_them_alone,
 );
 
 const CANARY: &str = "canary-7f3a-secret";
@@ -116,4 +119,33 @@ async fn nothing_secret_is_shown_in_debug(db: TestDb) {
     let shown = format!("{:?} {change:?} {options:?} {:?} {acme:?}", acme.config().await.expect("loads"), db.store);
     assert!(!shown.contains(CANARY) && !shown.contains("211"), "{shown}");
     assert!(shown.contains("token"), "the names are shown");
+}
+
+async fn what_proves_webhooks_opens_for_them_alone(db: TestDb) {
+    let (acme, globex) = (db.tenant("acme").await, db.tenant("globex").await);
+    let secrets = rialto_model::destination::Secrets(BTreeMap::from([("signing".into(), CANARY.into())]));
+    let new = NewSource { connector: Some("rialto/json-webhook".into()), secrets, ..NewSource::from("hooks") };
+    assert!(!format!("{new:?}").contains(CANARY));
+    let source = acme.create_source(new, at(1)).await.expect("made");
+    assert_eq!(source.secrets.iter().collect::<Vec<_>>(), ["signing"]);
+    let other = globex.create_source("plain", at(1)).await.expect("made");
+    let found = db.store.webhook_source(source.id).await.expect("asked").expect("there");
+    assert_eq!((found.grant.tenant_id, &found.grant.source), (acme.tenant_id(), &source));
+    assert_eq!(found.secrets.0["signing"], CANARY);
+    assert!(!format!("{found:?}").contains(CANARY));
+    let plain = db.store.webhook_source(other.id).await.expect("asked").expect("there");
+    assert!(plain.secrets.0.is_empty() && plain.grant.tenant_id == globex.tenant_id());
+    assert!(acme.config().await.expect("loads").destinations.is_empty(), "the engine is not told");
+    let unknown = rialto_model::SourceId::from_parts(1, &[1; 10]);
+    assert_eq!(db.store.webhook_source(unknown).await.expect("asked"), None);
+
+    let change = SourceChange { secrets: BTreeMap::from([("signing".into(), None)]), ..SourceChange::default() };
+    acme.update_source(source.id, change, None, at(2)).await.expect("changed");
+    let found = db.store.webhook_source(source.id).await.expect("asked").expect("there");
+    assert!(found.secrets.0.is_empty(), "at once");
+    let off = TenantChange { enabled: Some(false), ..TenantChange::default() };
+    db.store.operator().update_tenant(acme.tenant_id(), off, None, at(3)).await.expect("changed");
+    assert_eq!(db.store.webhook_source(source.id).await.expect("asked"), None, "a disabled tenant has none");
+    globex.delete_source(other.id, None).await.expect("removed");
+    assert_eq!(db.store.webhook_source(other.id).await.expect("asked"), None);
 }

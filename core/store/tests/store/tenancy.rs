@@ -65,7 +65,7 @@ fn changes() -> Vec<(&'static str, With, Call)> {
     calls! {
         create_source: Own, |scope, _o| scope.create_source("third", at(20));
         update_source: Lost, |scope, o| {
-            let change = SourceChange { name: Some("mine".into()), enabled: Some(false) };
+            let change = SourceChange { name: Some("mine".into()), enabled: Some(false), ..Default::default() };
             scope.update_source(o.filled.source, change, None, at(20))
         };
         create_write_key: Lost, |scope, o| scope.create_write_key(o.filled.source, at(20));

@@ -20,4 +20,5 @@ mod order;
 mod power_cut;
 mod restart;
 mod story;
+mod webhook_sources;
 mod webhooks;

@@ -99,8 +99,13 @@ fn question(secret: &str, received: &Received) -> Value {
     json!({"secret": secret, "headers": received.headers, "body": body})
 }
 
-/// What a library says of each webhook.
-async fn verify(runtime: &str, verifier: &str, folder: &std::path::Path, questions: &[Value]) -> Vec<String> {
+/// What a library says of each webhook: a line in, a line out.
+pub(crate) async fn verify(
+    runtime: &str,
+    verifier: &str,
+    folder: &std::path::Path,
+    questions: &[Value],
+) -> Vec<String> {
     let mut command = command(runtime, verifier, folder);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a verifier can be started");
     let lines: String = questions.iter().map(|question| format!("{question}\n")).collect();
