@@ -51,6 +51,9 @@ pub struct EngineOptions {
     pub cache_bytes: usize,
     /// The most bytes of processed events kept in memory for lanes that keep up, over all tenants.
     pub feed_bytes: usize,
+    /// So many events have to wait for the next step of a tenant to be read while the last one is written: fewer gain
+    /// little by it, and what comes in meanwhile would wait for a step longer.
+    pub read_ahead_from: u64,
     /// How long a shutdown waits for steps that are under way.
     pub shutdown: Duration,
     /// Where a test may make it crash.
@@ -63,6 +66,7 @@ impl Default for EngineOptions {
             workers: 16,
             cache_bytes: 128 << 20,
             feed_bytes: 64 << 20,
+            read_ahead_from: 1_000,
             shutdown: Duration::from_secs(10),
             faults: Arc::new(NoFaults),
         }
@@ -163,6 +167,7 @@ impl Engine {
             cached: AtomicUsize::new(0),
             ahead: Arc::default(),
             cache_bytes: options.cache_bytes,
+            read_ahead_from: options.read_ahead_from,
         });
         let loops = workers.map(|workers| Loops::start(Arc::clone(&processor), workers));
         let (shutdown, stopped) = (options.shutdown, AtomicBool::new(false));

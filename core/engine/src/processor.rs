@@ -71,6 +71,8 @@ pub(crate) struct Processor {
     /// Bytes of persons in memory, over all tenants, and how many there may be.
     pub(crate) cached: AtomicUsize,
     pub(crate) cache_bytes: usize,
+    /// So many events have to wait for a step to be read ahead.
+    pub(crate) read_ahead_from: u64,
     /// Bytes of events that are read ahead, over all tenants.
     pub(crate) ahead: Arc<AtomicUsize>,
 }

@@ -296,6 +296,7 @@ impl Dispatcher {
                 return self.tidy(slot.tenant);
             }
         }
+        slot.flush().await;
     }
 
     /// Lets lanes go whose destinations are gone, and the feed of what all that move have behind them.

@@ -44,6 +44,11 @@ pub(super) struct Judged {
 }
 
 impl Judged {
+    /// Whether nothing is to be written but how far the lane has come.
+    pub(super) fn all_went_through(&self) -> bool {
+        self.skipped.is_empty() && self.parked.is_empty() && self.dead.is_empty()
+    }
+
     /// Judges one event. Events of one person must come in order.
     pub(super) fn add(&mut self, destination: DestinationId, now: Timestamp, waiting: Waiting, outcome: Outcome) {
         match outcome.verdict {

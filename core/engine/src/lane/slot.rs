@@ -61,6 +61,11 @@ impl Slot {
         next
     }
 
+    /// Writes down how far it has come: no step follows for now.
+    pub(super) async fn flush(&self) {
+        self.lane.lock().await.end().await;
+    }
+
     /// A step panicked: nothing that it held can be trusted. Until when the lane is to rest.
     pub(super) fn panicked(&self, now: Timestamp) -> Timestamp {
         self.refresh();

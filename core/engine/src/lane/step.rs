@@ -2,6 +2,7 @@
 //! is parked, skipped and given up; nothing is written for an event that simply went through.
 
 mod record;
+mod save;
 mod tell;
 
 use std::collections::HashSet;
@@ -13,6 +14,7 @@ use rialto_model::lane::LaneState;
 use rialto_model::{DestinationId, Position, ProfileId, Timestamp};
 use rialto_store::{StoreError, TenantScope};
 
+use self::save::Saving;
 use super::config::LaneConfig;
 use super::feed::Feed;
 use super::health::Health;
@@ -60,6 +62,9 @@ pub(super) struct Lane {
     feed: Arc<Feed>,
     destination: DestinationId,
     memory: Option<Memory>,
+    saving: Option<Saving>,
+    /// What is in memory is to be read again.
+    stale: bool,
     health: Health,
     state: LaneState,
 }
@@ -71,6 +76,8 @@ struct Memory {
     /// Where the cursor stands in the store.
     saved: Position,
     saved_at: Timestamp,
+    /// How many events went through that no write of the cursor tells of, not even one that is under way.
+    unsaved: u64,
     /// Persons of whom something is parked.
     held: HashSet<ProfileId>,
     next_due: Option<Timestamp>,
@@ -90,7 +97,17 @@ impl Memory {
 
 impl Lane {
     pub(super) fn new(parts: Arc<LaneParts>, scope: TenantScope, feed: Arc<Feed>, destination: DestinationId) -> Self {
-        Self { parts, scope, feed, destination, memory: None, health: Health::default(), state: LaneState::Running }
+        Self {
+            parts,
+            scope,
+            feed,
+            destination,
+            memory: None,
+            saving: None,
+            stale: false,
+            health: Health::default(),
+            state: LaneState::Running,
+        }
     }
 
     /// How it goes.
@@ -105,7 +122,7 @@ impl Lane {
 
     /// Someone changed something: look again at what was read before, and try at once.
     pub(super) fn refresh(&mut self) {
-        self.memory = None;
+        self.stale = true;
         self.health = Health::default();
     }
 
@@ -119,7 +136,12 @@ impl Lane {
     /// Makes one step.
     pub(super) async fn step(&mut self, config: &LaneConfig) -> Next {
         let now = self.parts.clock.now();
-        match self.try_step(config, now).await {
+        let stepped = match self.try_step(config, now).await {
+            // It may be long until the next one.
+            Ok(next @ Next::Wait(_)) => self.flush(self.parts.clock.now()).await.map(|()| next),
+            other => other,
+        };
+        match stepped {
             Ok(next) => next,
             Err(StepError::Store(StoreError::Fenced) | StepError::Crash(_)) => {
                 self.memory = None;
@@ -154,7 +176,15 @@ impl Lane {
                 return Ok(Next::Wait(None));
             }
         };
+        if std::mem::take(&mut self.stale) {
+            self.flush(now).await?;
+            self.memory = None;
+        }
         if self.memory.is_none() {
+            // Else it would be read from before what a failed step has left behind.
+            if let Err(error @ StepError::Crash(_)) = self.saved().await {
+                return Err(error);
+            }
             self.memory = Some(self.load(now).await?);
         }
         if let Some(until) = self.health.closed_until(now) {
@@ -162,9 +192,12 @@ impl Lane {
             return Ok(Next::Wait(Some(until)));
         }
         let (due, parked) = self.memory.as_ref().map_or((None, 0), |memory| (memory.next_due, memory.parked));
-        if due.is_some_and(|due| due <= now) && self.retry(&target, now).await? {
-            self.state = self.health.state();
-            return Ok(Next::Again);
+        if due.is_some_and(|due| due <= now) {
+            self.flush(now).await?;
+            if self.retry(&target, now).await? {
+                self.state = self.health.state();
+                return Ok(Next::Again);
+            }
         }
         if parked >= MAX_PARKED {
             self.state = LaneState::Full { parked };
@@ -198,6 +231,7 @@ impl Lane {
             cursor: lane.cursor,
             saved: lane.cursor,
             saved_at: now,
+            unsaved: 0,
             held: if lane.parked == 0 { HashSet::new() } else { self.scope.held_profiles(self.destination).await? },
             next_due: if lane.parked == 0 { None } else { self.scope.next_due(self.destination).await? },
             parked: lane.parked,
@@ -273,7 +307,11 @@ impl Lane {
             // Nothing got through and nothing was written: the whole window stays where it is, in order.
             return Ok(Next::Wait(Some(until)));
         }
-        self.commit(window.to, judged, now).await?;
+        if judged.all_went_through() {
+            self.passed(window.to, judged, now).await?;
+        } else {
+            self.commit(window.to, judged, now).await?;
+        }
         Ok(Next::Again)
     }
 
@@ -281,6 +319,10 @@ impl Lane {
     async fn pass_by(&mut self, window: Window, now: Timestamp) -> Result<Next, StepError> {
         let Some(memory) = &mut self.memory else { return Ok(Next::Again) };
         memory.cursor = window.to.max(memory.cursor);
+        if !window.any {
+            self.flush(now).await?;
+        }
+        let Some(memory) = &mut self.memory else { return Ok(Next::Again) };
         if memory.cursor > memory.saved && now.since(memory.saved_at) >= SAVE_EVERY {
             let to = memory.cursor;
             self.commit(to, Judged::default(), now).await?;

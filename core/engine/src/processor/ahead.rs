@@ -73,6 +73,10 @@ impl Processor {
     /// written. Nothing that goes wrong here counts: the next step itself would meet it again.
     pub(super) async fn look_ahead(&self, plan: Plan<'_>, people: &People) -> Option<Ahead> {
         let Plan { scope, config, after, most, bytes, ask } = plan;
+        let waiting = self.log.head(scope.tenant_id()).await.ok()?.saturating_sub(after);
+        if waiting < self.read_ahead_from {
+            return None;
+        }
         let entries = self.log.read(scope.tenant_id(), after, most, bytes).await.ok()?;
         if entries.is_empty() {
             return None;

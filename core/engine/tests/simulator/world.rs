@@ -375,6 +375,6 @@ fn engine(
         store: store.clone(),
         connector: Arc::<Script>::clone(script),
         clock: Arc::<ManualClock>::clone(clock),
-        options: EngineOptions { faults: Arc::<Dice>::clone(dice), ..EngineOptions::default() },
+        options: EngineOptions { faults: Arc::<Dice>::clone(dice), read_ahead_from: 1, ..EngineOptions::default() },
     })
 }

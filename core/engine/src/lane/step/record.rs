@@ -12,12 +12,13 @@ use crate::lane::judge::{Judged, Waiting};
 impl Lane {
     /// Moves the cursor to `to` and writes down what came of the events before it.
     pub(super) async fn commit(&mut self, to: Position, judged: Judged, now: Timestamp) -> Result<(), StepError> {
+        self.saved().await?;
         let Some(memory) = &mut self.memory else { return Ok(()) };
         let mut window = LaneWrite {
             destination_id: self.destination,
             from: memory.saved,
             to,
-            delivered: judged.delivered.len() as u64,
+            delivered: memory.unsaved + judged.delivered.len() as u64,
             skipped: judged.skipped.iter().map(skip).collect(),
             parked: judged.parked.clone(),
             dead: judged.dead.clone(),
@@ -32,7 +33,7 @@ impl Lane {
                 self.scope.commit_lane(&window).await.map_err(unwritable)?;
             }
         }
-        (memory.cursor, memory.saved, memory.saved_at) = (to, to, now);
+        (memory.cursor, memory.saved, memory.saved_at, memory.unsaved) = (to, to, now, 0);
         memory.parked += judged.parked.len() as u64;
         memory.held.extend(judged.held.iter().copied());
         let due = judged.parked.iter().filter_map(|parked| parked.due_at).min();
