@@ -64,7 +64,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             workers: 16,
-            cache_bytes: 128 << 20,
+            cache_bytes: 256 << 20,
             feed_bytes: 64 << 20,
             read_ahead_from: 1_000,
             shutdown: Duration::from_secs(10),

@@ -249,7 +249,7 @@ impl Processor {
     fn committed(&self, state: &mut State, decided: &Decided) {
         state.position = Some(decided.write.to);
         state.outbox |= !decided.write.outbox.is_empty();
-        state.people.committed(self.cache_bytes / 8);
+        state.people.committed(self.cache_bytes / 2);
         count(&self.counters.processed, decided.bodies.len() as u64);
         count(&self.counters.duplicates, decided.duplicates);
         count(&self.counters.refused, decided.refused);

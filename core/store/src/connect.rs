@@ -81,6 +81,8 @@ fn sqlite_pool(options: &StoreOptions, connections: u32, read_only: bool) -> Con
             // 64 MB of log, so that a page that many commits write goes into the database once.
             .pragma("wal_autocheckpoint", "8192")
             .pragma("journal_size_limit", "67108864")
+            // What a statement may have to undo stays in memory; else every one of many rows writes a file.
+            .pragma("temp_store", "MEMORY")
             .pragma("query_only", if read_only { "ON" } else { "OFF" })
             .statement_cache_capacity(256)
     });

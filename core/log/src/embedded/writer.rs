@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     Shared,
+    eager::Eager,
     place::{engine_folder, translate},
     queue::{Append, Chore, Reply, Work},
     removal::{EraseFailure, Erased},
@@ -15,12 +16,16 @@ use crate::LogError;
 
 /// Runs until the queue is closed and empty, then lets go of the folder.
 pub(super) fn run(shared: &Arc<Shared>) {
+    let eager = Eager::start();
     loop {
         if shared.trouble.lock().is_some() && !shared.heal_until_well() {
             break;
         }
         match shared.queue.next() {
-            Work::Group(appends) => shared.write_group(appends),
+            Work::Group(appends) => {
+                shared.write_group(appends);
+                shared.hurry(&eager);
+            }
             Work::Chore(chore) => shared.do_chore(chore),
             Work::Over => break,
         }
