@@ -10,7 +10,8 @@ use tokio::sync::Notify;
 
 /// What a turn is worth, in bytes of events.
 const QUANTUM: i64 = 1 << 20;
-/// What a turn is worth while nobody else is in line: a large step costs half as much an event, and delays nobody.
+/// What a turn is worth while nobody else has one or waits for one: a large step costs half as much an event, and
+/// delays nobody.
 const ALONE: i64 = 4 << 20;
 
 /// The tenants that have something to do, in their order.
@@ -85,7 +86,7 @@ impl Turns {
         let mut inner = self.inner.lock();
         loop {
             let tenant = inner.queue.pop_front()?;
-            let alone = inner.queue.is_empty();
+            let alone = inner.seats.len() == 1;
             let seat = inner.seats.entry(tenant).or_default();
             seat.worth = if alone { ALONE } else { QUANTUM };
             seat.deficit = (seat.deficit + seat.worth).min(seat.worth);
@@ -185,6 +186,15 @@ mod tests {
         turns.done(tenant(2), 1, 1, true);
         assert_eq!(turns.next().await.tenant, tenant(3));
         turns.done(tenant(3), 1, 1, true);
+        assert_eq!(turns.next().await.bytes, usize::try_from(QUANTUM).expect("fits"));
+    }
+
+    #[tokio::test]
+    async fn who_shares_with_one_whose_turn_is_under_way_is_not_alone() {
+        let turns = Turns::default();
+        turns.wake(tenant(1), 10);
+        turns.next().await;
+        turns.wake(tenant(2), 10);
         assert_eq!(turns.next().await.bytes, usize::try_from(QUANTUM).expect("fits"));
     }
 
