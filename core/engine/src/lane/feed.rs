@@ -1,7 +1,7 @@
 //! What the processor has just committed, kept for the lanes of its tenant that keep up, so that they read neither
 //! the database nor the log. Bounded a tenant and over all tenants; who lags behind it reads for itself.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -24,6 +24,14 @@ pub struct Ready {
     pub entry: Arc<TimelineEntry>,
     /// The event as it lies in the log.
     pub body: Bytes,
+}
+
+/// What a feed has for a lane.
+#[derive(Debug)]
+pub(super) struct Stretch {
+    pub(super) events: Vec<Ready>,
+    /// Who of its persons, and of those asked for, is another by now.
+    pub(super) canonical: HashMap<ProfileId, ProfileId>,
 }
 
 /// The bytes that all feeds together may keep.
@@ -71,6 +79,33 @@ struct Inner {
     merged: HashMap<ProfileId, ProfileId>,
     /// Up to where each of them may still be needed, oldest first.
     until: VecDeque<(Position, ProfileId)>,
+}
+
+impl Inner {
+    fn after(&self, after: Position, limit: usize, max_bytes: usize) -> Option<Vec<Ready>> {
+        // Before it was told of anything the feed knows nothing, not even that there is nothing.
+        if self.head == after && self.head > 0 {
+            return Some(Vec::new());
+        }
+        // Behind an erased entry the feed cannot tell whether it reaches back far enough.
+        self.events.front().filter(|first| first.entry.position <= after + 1)?;
+        let skip = self.events.partition_point(|ready| ready.entry.position <= after);
+        let mut bytes = 0;
+        let taken = self.events.iter().skip(skip).take(limit).take_while(|ready| {
+            let fits = bytes < max_bytes;
+            bytes += ready.body.len();
+            fits
+        });
+        Some(taken.cloned().collect())
+    }
+
+    fn canonical(&self, events: &[Ready], held: &HashSet<ProfileId>) -> HashMap<ProfileId, ProfileId> {
+        if self.merged.is_empty() {
+            return HashMap::new();
+        }
+        let persons = events.iter().filter_map(|ready| ready.entry.profile_id).chain(held.iter().copied());
+        persons.filter_map(|id| self.merged.get(&id).map(|now| (id, *now))).collect()
+    }
 }
 
 impl Feed {
@@ -122,33 +157,19 @@ impl Feed {
         }
     }
 
-    /// The events after `after`, at most `limit` and about `max_bytes`; `None` if the feed does not reach back so
-    /// far and the caller has to read for itself.
-    pub(super) fn read(&self, after: Position, limit: usize, max_bytes: usize) -> Option<Vec<Ready>> {
+    /// The events after `after`, at most `limit` and about `max_bytes`, and who of their persons and of `held` is
+    /// another by now, both as of one moment: with the last event before a merge the feed forgets the merge. `None` if
+    /// the feed does not reach back so far and the caller has to read for itself.
+    pub(super) fn read(
+        &self,
+        after: Position,
+        limit: usize,
+        max_bytes: usize,
+        held: &HashSet<ProfileId>,
+    ) -> Option<Stretch> {
         let inner = self.inner.lock();
-        // Before it was told of anything the feed knows nothing, not even that there is nothing.
-        if inner.head == after && inner.head > 0 {
-            return Some(Vec::new());
-        }
-        // Behind an erased entry the feed cannot tell whether it reaches back far enough.
-        inner.events.front().filter(|first| first.entry.position <= after + 1)?;
-        let skip = inner.events.partition_point(|ready| ready.entry.position <= after);
-        let mut bytes = 0;
-        let taken = inner.events.iter().skip(skip).take(limit).take_while(|ready| {
-            let fits = bytes < max_bytes;
-            bytes += ready.body.len();
-            fits
-        });
-        Some(taken.cloned().collect())
-    }
-
-    /// Who a person is by now, where a merge was seen since the first kept event.
-    pub(super) fn canonical(&self, ids: impl Iterator<Item = ProfileId>) -> HashMap<ProfileId, ProfileId> {
-        let inner = self.inner.lock();
-        if inner.merged.is_empty() {
-            return HashMap::new();
-        }
-        ids.filter_map(|id| inner.merged.get(&id).map(|now| (id, *now))).collect()
+        let events = inner.after(after, limit, max_bytes)?;
+        Some(Stretch { canonical: inner.canonical(&events, held), events })
     }
 
     fn pop(&self, inner: &mut Inner) {
@@ -197,7 +218,7 @@ mod tests {
             kind: EventType::Track,
             name: String::new(),
             source_id: SourceId::from_parts(1, &[1; 10]),
-            profile_id: None,
+            profile_id: Some(person(position)),
             timestamp: Timestamp(0),
             received_at: Timestamp(0),
             decision: Decision::default(),
@@ -219,7 +240,30 @@ mod tests {
         assert_eq!(known, TENANT_EVENTS, "one for each event that is kept");
         let last = 3 * TENANT_EVENTS as u64;
         feed.forget(last - 2);
-        assert_eq!(feed.canonical([last - 2, last - 1, last].into_iter().map(person)).len(), 2);
+        let stretch = feed.read(last - 2, 10, 100, &[person(last - 2)].into()).expect("is kept");
+        assert_eq!((stretch.events.len(), stretch.canonical.len()), (2, 2));
         assert_eq!(feed.inner.lock().until.len(), 2);
+    }
+
+    #[test]
+    fn whom_an_event_names_is_told_as_of_the_moment_when_it_was_read() {
+        let feed = Feed::new(Budget::new(1 << 30));
+        let first = TENANT_EVENTS as u64;
+        (1..=first).for_each(|n| feed.push(vec![ready(n)], n, &[(person(n), person(0))]));
+        std::thread::scope(|threads| {
+            // Each makes the feed forget an event and its merge.
+            let push = |n: u64| feed.push(vec![ready(n)], n, &[]);
+            let pushing = threads.spawn(move || (first + 1..2 * first).for_each(push));
+            while !pushing.is_finished() {
+                let oldest = feed.inner.lock().events.front().map_or(0, |oldest| oldest.entry.position);
+                let Some(stretch) = feed.read(oldest.saturating_sub(1), 5, 1 << 20, &HashSet::new()) else { continue };
+                let forgotten = stretch
+                    .events
+                    .iter()
+                    .map(|ready| ready.entry.position)
+                    .find(|position| *position <= first && !stretch.canonical.contains_key(&person(*position)));
+                assert_eq!(forgotten, None, "its person is another by now");
+            }
+        });
     }
 }

@@ -9,7 +9,7 @@ use rialto_model::decision::{RouteVerdict, TimelineEntry};
 use rialto_model::{DestinationId, Position, ProfileId, TenantId};
 use rialto_store::{StoreError, TenantScope};
 
-use super::feed::Feed;
+use super::feed::{Feed, Stretch};
 use super::judge::Waiting;
 use super::send::Parcel;
 use crate::derive::{delivery_id, is_nobody, nobody};
@@ -60,12 +60,10 @@ impl Reader<'_> {
         most: usize,
         held: &HashSet<ProfileId>,
     ) -> Result<Window, ReadError> {
-        let (rows, mut bodies, canonical) = match self.feed.read(cursor, ROWS, BYTES) {
-            Some(ready) => {
-                let persons = ready.iter().filter_map(|ready| ready.entry.profile_id);
-                let canonical = self.feed.canonical(persons.chain(held.iter().copied()));
-                let bodies = ready.iter().map(|ready| (ready.entry.position, ready.body.clone())).collect();
-                (ready.into_iter().map(|ready| ready.entry).collect::<Vec<_>>(), bodies, canonical)
+        let (rows, mut bodies, canonical) = match self.feed.read(cursor, ROWS, BYTES, held) {
+            Some(Stretch { events, canonical }) => {
+                let bodies = events.iter().map(|ready| (ready.entry.position, ready.body.clone())).collect();
+                (events.into_iter().map(|ready| ready.entry).collect::<Vec<_>>(), bodies, canonical)
             }
             None => {
                 let rows: Vec<_> = self.scope.timeline_after(cursor, ROWS).await?.into_iter().map(Arc::new).collect();
