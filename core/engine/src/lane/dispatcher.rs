@@ -99,11 +99,14 @@ impl Dispatcher {
         &self.0.parts.counters
     }
 
-    /// A step of the processor is committed up to `head`: its events go to the lanes of the tenant, and who holds
-    /// back an absorbed person holds back the survivor.
+    /// A step of the processor is committed up to `head`: its events go to the lanes of the tenant, if one moves, and
+    /// who holds back an absorbed person holds back the survivor.
     pub fn fed(&self, tenant: TenantId, step: Vec<Ready>, head: Position, absorbed: &[(ProfileId, ProfileId)]) {
         let lanes = self.tenant(tenant);
-        lanes.feed.push(step, head, absorbed);
+        match lanes.lanes.lock().values().any(|slot| slot.moves()) {
+            true => lanes.feed.push(step, head, absorbed),
+            false => lanes.feed.pass(head),
+        }
         for slot in lanes.lanes.lock().values() {
             slot.merged(absorbed);
         }
@@ -299,16 +302,18 @@ impl Dispatcher {
         slot.flush().await;
     }
 
-    /// Lets lanes go whose destinations are gone, and the feed of what all that move have behind them.
+    /// Lets lanes go whose destinations are gone, and the feed of what all that move have behind them: of everything,
+    /// if none does.
     fn tidy(&self, tenant: TenantId) {
         let Some(lanes) = self.0.tenants.lock().get(&tenant).cloned() else { return };
         if let Some(configs) = lanes.configs.lock().get() {
             lanes.lanes.lock().retain(|destination, slot| configs.contains_key(destination) || slot.is_busy());
         }
         let slots: Vec<Arc<Slot>> = lanes.lanes.lock().values().cloned().collect();
-        let moving = slots.iter().map(|slot| slot.seen()).filter(|(state, _)| *state == LaneState::Running);
-        if let Some(slowest) = moving.filter_map(|(_, cursor)| cursor).min() {
-            lanes.feed.forget(slowest);
+        let moving: Vec<_> = slots.iter().filter(|slot| slot.moves()).collect();
+        let slowest = moving.iter().filter_map(|slot| slot.seen().1).min();
+        if let Some(behind) = slowest.or(moving.is_empty().then_some(Position::MAX)) {
+            lanes.feed.forget(behind);
         }
     }
 

@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rialto_model::decision::TimelineEntry;
+use rialto_model::decision::{RouteDecision, RouteVerdict, TimelineEntry};
 use rialto_model::{Position, ProfileId};
 
 /// The most bytes of events that one tenant's feed keeps.
 const TENANT_BYTES: usize = 24 << 20;
 /// The most events that one tenant's feed keeps.
 const TENANT_EVENTS: usize = 12_000;
-/// What an entry costs beside its body, roughly.
+/// What an entry costs beside its body, roughly,
 const ENTRY_COST: usize = 600;
+/// and what each route does that was decided on.
+const ROUTE_COST: usize = 96;
 
 /// A processed event, ready for the lanes.
 #[derive(Debug, Clone)]
@@ -24,6 +26,19 @@ pub struct Ready {
     pub entry: Arc<TimelineEntry>,
     /// The event as it lies in the log.
     pub body: Bytes,
+}
+
+impl Ready {
+    /// About how many bytes it takes.
+    fn cost(&self) -> usize {
+        let text = |route: &RouteDecision| match &route.verdict {
+            RouteVerdict::ConditionFalse(why) => why.len(),
+            _ => 0,
+        };
+        let action = |route: &RouteDecision| route.action.as_ref().map_or(0, String::len);
+        let routes = self.entry.decision.routes.iter().map(|route| ROUTE_COST + action(route) + text(route));
+        self.body.len() + ENTRY_COST + routes.sum::<usize>()
+    }
 }
 
 /// What a feed has for a lane.
@@ -129,7 +144,7 @@ impl Feed {
             inner.until.push_back((head, *gone));
         }
         for ready in step {
-            let cost = ready.body.len() + ENTRY_COST;
+            let cost = ready.cost();
             if !self.budget.take(cost) {
                 self.clear(&mut inner);
                 return;
@@ -140,6 +155,13 @@ impl Feed {
         while inner.bytes > TENANT_BYTES || inner.events.len() > TENANT_EVENTS {
             self.pop(&mut inner);
         }
+    }
+
+    /// A step was committed up to `head` that no lane is going to read here.
+    pub(super) fn pass(&self, head: Position) {
+        let mut inner = self.inner.lock();
+        self.clear(&mut inner);
+        inner.head = inner.head.max(head);
     }
 
     /// Forgets everything, even how far the processor has come.
@@ -174,7 +196,7 @@ impl Feed {
 
     fn pop(&self, inner: &mut Inner) {
         if let Some(gone) = inner.events.pop_front() {
-            let cost = gone.body.len() + ENTRY_COST;
+            let cost = gone.cost();
             inner.bytes -= cost;
             self.budget.give(cost);
         }
@@ -265,5 +287,25 @@ mod tests {
                 assert_eq!(forgotten, None, "its person is another by now");
             }
         });
+    }
+
+    #[test]
+    fn an_event_costs_what_was_decided_on_it() {
+        let mut entry = TimelineEntry::clone(&ready(1).entry);
+        let route = RouteDecision {
+            route_id: rialto_model::RouteId::from_parts(1, &[1; 10]),
+            destination_id: rialto_model::DestinationId::from_parts(1, &[1; 10]),
+            action: None,
+            verdict: RouteVerdict::ConditionFalse("x".repeat(104)),
+        };
+        entry.decision.routes = vec![route; 100];
+        let budget = Budget::new(20_000);
+        let feed = Feed::new(Arc::clone(&budget));
+        feed.push(vec![Ready { entry: Arc::new(entry), body: Bytes::from_static(b"{}") }], 1, &[]);
+        assert!(feed.inner.lock().events.is_empty(), "100 routes of 200 bytes are too much");
+        feed.push(vec![ready(2)], 2, &[]);
+        assert_eq!(budget.used.load(Ordering::Relaxed), 602);
+        feed.forget(2);
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0, "what was taken is given back");
     }
 }

@@ -118,6 +118,11 @@ impl Slot {
         news
     }
 
+    /// Whether it reads what comes in, or is about to: one that has not stepped yet is.
+    pub(super) fn moves(&self) -> bool {
+        self.seen.lock().0 == LaneState::Running
+    }
+
     /// How it goes, and how far it is.
     pub(super) fn seen(&self) -> (LaneState, Option<Position>) {
         self.seen.lock().clone()

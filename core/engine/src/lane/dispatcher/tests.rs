@@ -40,6 +40,10 @@ struct World {
 }
 
 async fn world() -> World {
+    world_that_runs(true).await
+}
+
+async fn world_that_runs(by_itself: bool) -> World {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite://{}", folder.path().join("rialto.db").display());
     let store = Store::open(StoreOptions::new(url, [7; 32])).await.expect("SQLite opens");
@@ -54,7 +58,7 @@ async fn world() -> World {
         faults: Arc::new(NoFaults),
         witness: Arc::new(Live::default()),
         counters: LaneCounters::default(),
-        by_itself: true,
+        by_itself,
         feed_bytes: 1 << 20,
     });
     World { scope, tenant, dispatcher, _folder: folder }
@@ -70,6 +74,16 @@ impl World {
             enabled: true,
         };
         self.scope.create_destination(new, Timestamp(0)).await.expect("a destination").id
+    }
+
+    async fn configure(&self) {
+        self.dispatcher.configure(self.tenant, &self.scope.config().await.expect("read"));
+    }
+
+    /// The step of one event at `position` is told, and whether the feed has it.
+    fn feeds(&self, position: Position) -> bool {
+        self.dispatcher.fed(self.tenant, event(position), position, &[]);
+        self.dispatcher.finds(self.tenant, position - 1) == Some(1)
     }
 }
 
@@ -105,6 +119,51 @@ async fn a_lane_in_a_step_keeps_its_seat_until_it_rests() {
     assert!(!slot.rest());
     world.dispatcher.tidy(world.tenant);
     assert!(!lanes.lanes.lock().contains_key(&id));
+}
+
+impl Dispatcher {
+    /// The events after a position that the tenant's lanes would find in the feed, if it reaches back so far.
+    pub(crate) fn finds(&self, tenant: TenantId, after: Position) -> Option<usize> {
+        let stretch = self.tenant(tenant).feed.read(after, 1_000, 1 << 20, &Default::default());
+        stretch.map(|stretch| stretch.events.len())
+    }
+}
+
+fn event(position: Position) -> Vec<Ready> {
+    let entry = rialto_model::decision::TimelineEntry {
+        position,
+        message_id: format!("m{position}"),
+        kind: rialto_model::event::EventType::Track,
+        name: String::new(),
+        source_id: rialto_model::SourceId::from_parts(1, &[1; 10]),
+        profile_id: None,
+        timestamp: Timestamp(0),
+        received_at: Timestamp(0),
+        decision: Default::default(),
+    };
+    vec![Ready { entry: Arc::new(entry), body: bytes::Bytes::from_static(b"{}") }]
+}
+
+#[tokio::test]
+async fn nothing_is_kept_for_lanes_of_which_none_moves() {
+    let world = world().await;
+    world.configure().await;
+    assert!(!world.feeds(1), "there is no lane");
+    assert_eq!(world.dispatcher.finds(world.tenant, 1), Some(0), "but it is known that nothing else is");
+    let id = world.destination("One").await;
+    world.configure().await;
+    assert!(world.feeds(2), "a lane that has yet to begin");
+    let change = rialto_store::DestinationChange { enabled: Some(false), ..Default::default() };
+    world.scope.update_destination(id, change, None, Timestamp(0)).await.expect("changed");
+    world.configure().await;
+    world.dispatcher.wake_lane(world.tenant, id);
+    let forgotten = async {
+        while world.dispatcher.finds(world.tenant, 1).is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), forgotten).await.expect("with the last that moves all is forgotten");
+    assert!(!world.feeds(3), "it is disabled");
 }
 
 #[tokio::test]
