@@ -24,7 +24,7 @@ use rialto_model::TenantId;
 use rialto_model::live::LiveEvent;
 use rialto_store::Store;
 
-pub use dispatcher::Dispatcher;
+pub use dispatcher::{Dispatcher, Merging};
 pub use feed::Ready;
 pub use step::Next;
 

@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::EngineError;
 use crate::faults::{Faults, Point};
-use crate::lane::{Dispatcher, Ready, Witness};
+use crate::lane::{Dispatcher, Merging, Ready, Witness};
 use crate::live::Live;
 use crate::people::People;
 use crate::status::{Counters, count};
@@ -163,7 +163,7 @@ impl Processor {
         state.recovered(to, MAX_EVENTS);
         self.tell(tenant, &decided);
         self.feed(tenant, decided);
-        drop(merging);
+        merging.into_iter().for_each(Merging::told);
         self.relay(owned, state).await?;
         Ok(Stepped { events, cost, to })
     }

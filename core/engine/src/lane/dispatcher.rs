@@ -1,6 +1,8 @@
 //! Many lanes side by side: who is woken when, and how much may run at once. A lane that hangs gives its place to
 //! others; nothing here costs a timer or a task for a lane that has nothing to do.
 
+mod merging;
+
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use super::feed::{Budget, Feed, Ready};
 use super::slot::Slot;
 use super::step::{Lane, Next};
 use super::timers::Timers;
+pub use merging::Merging;
 
 /// Lanes that may be in a step at the same time, as long as their steps are short.
 const SHORT: usize = 128;
@@ -121,8 +124,9 @@ impl Dispatcher {
     }
 
     /// To be held from before a step with merges is committed until [`Dispatcher::fed`] was told of it.
-    pub async fn merging(&self, tenant: TenantId) -> tokio::sync::OwnedRwLockWriteGuard<()> {
-        Arc::clone(&self.tenant(tenant).feed.merges).write_owned().await
+    pub async fn merging(&self, tenant: TenantId) -> Merging {
+        let guard = Arc::clone(&self.tenant(tenant).feed.merges).write_owned().await;
+        Merging::new(self.clone(), tenant, guard)
     }
 
     /// The tenant's configuration as it was read; lanes come and go with its destinations. One that was overtaken by

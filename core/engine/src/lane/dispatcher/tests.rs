@@ -167,6 +167,29 @@ async fn nothing_is_kept_for_lanes_of_which_none_moves() {
 }
 
 #[tokio::test]
+async fn merges_of_which_nobody_knows_whether_they_were_written_empty_the_feed_before_a_lane_reads_on() {
+    let world = world_that_runs(false).await;
+    world.destination("One").await;
+    world.configure().await;
+    assert!(world.feeds(1));
+    let merges = Arc::clone(&world.dispatcher.tenant(world.tenant).feed.merges);
+    let merging = world.dispatcher.merging(world.tenant).await;
+    assert!(merges.try_read().is_err());
+    merging.told();
+    assert_eq!(world.dispatcher.finds(world.tenant, 0), Some(1));
+    let merging = world.dispatcher.merging(world.tenant).await;
+    let (dispatcher, tenant) = (world.dispatcher.clone(), world.tenant);
+    let lane = async move {
+        let _quiet = merges.read().await;
+        dispatcher.finds(tenant, 0)
+    };
+    let lane = tokio::spawn(lane);
+    tokio::task::yield_now().await;
+    drop(merging);
+    assert_eq!(lane.await.expect("ends"), None);
+}
+
+#[tokio::test]
 async fn a_step_that_panics_is_made_again_after_a_while() {
     let world = world().await;
     let id = world.destination("One").await;
