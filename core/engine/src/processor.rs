@@ -353,8 +353,9 @@ impl From<EngineError> for Trouble {
 fn unwritten(error: StoreError, write: &StepWrite) -> Trouble {
     match error {
         StoreError::Poison { message_id, reason } => Trouble::Sick(Sick::of_rows(write, message_id, reason)),
-        StoreError::Invalid { .. } | StoreError::Refused(_) => {
-            Trouble::Sick(Sick::of_rows(write, None, error.to_string()))
+        StoreError::Invalid { .. } => Trouble::Sick(Sick::of_rows(write, None, error.to_string())),
+        StoreError::Refused(_) => {
+            Trouble::Sick(Sick::of_rows(write, None, error.to_string()).by_our_fault(error))
         }
         other => Trouble::Engine(other.into()),
     }

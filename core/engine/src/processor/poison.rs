@@ -14,6 +14,8 @@ pub(super) struct Sick {
     /// Those of them that are known to be at fault.
     at_fault: Vec<Position>,
     reason: String,
+    /// Set where the database refuses a statement of ours: then no event may have to answer for it.
+    ours: Option<StoreError>,
 }
 
 impl Sick {
@@ -25,12 +27,16 @@ impl Sick {
         let events: Vec<_> = events.collect();
         let named = |event: &&(Position, Option<&str>)| message_id.is_some() && event.1 == message_id.as_deref();
         let at_fault = events.iter().filter(named).map(|event| event.0).collect();
-        Self { positions: events.iter().map(|event| event.0).collect(), at_fault, reason }
+        Self { positions: events.iter().map(|event| event.0).collect(), at_fault, reason, ours: None }
     }
 
     pub(super) fn of_rows(write: &StepWrite, message_id: Option<String>, reason: String) -> Self {
         let rows = write.timeline.iter().map(|row| (row.position, Some(row.message_id.as_str())));
         Self::new(rows, message_id, reason)
+    }
+
+    pub(super) fn by_our_fault(self, error: StoreError) -> Self {
+        Self { ours: Some(error), ..self }
     }
 }
 
@@ -39,9 +45,13 @@ impl Sick {
 ///
 /// # Errors
 /// [`StoreError::Poison`] when not even that can be stored: then it is not the event that is at fault.
+/// [`StoreError::Refused`] when it is for us to mend: the tenant waits at the event and loses nothing.
 pub(super) fn isolate(state: &mut State, sick: Sick, tenant: TenantId) -> Result<(), EngineError> {
     let at_fault = match (sick.at_fault.as_slice(), sick.positions.as_slice()) {
-        ([], [only]) => vec![*only],
+        ([], [only]) => match sick.ours {
+            Some(error) => return Err(error.into()),
+            None => vec![*only],
+        },
         ([], several) => {
             state.most = (several.len() / 2).max(1);
             return Ok(());
@@ -77,5 +87,18 @@ mod tests {
         assert_eq!(fail(&[7]), (true, 1, Some(false)), "refused");
         assert_eq!(fail(&[7]), (true, 1, Some(true)), "refused by a bare row");
         assert_eq!(fail(&[7]), (false, 1, None), "given up, and nothing is held against the event");
+    }
+
+    #[test]
+    fn no_event_answers_for_a_statement_of_ours_that_is_refused() {
+        let mut state = State::new();
+        let mut fail = |positions: &[Position]| {
+            let events = positions.iter().map(|position| (*position, None));
+            let sick = Sick::new(events, None, "no".to_owned()).by_our_fault(StoreError::Refused("no".into()));
+            let done = isolate(&mut state, sick, TenantId::from_parts(1, &[1; 10]));
+            (done.is_ok(), state.most, state.refuse.len())
+        };
+        assert_eq!(fail(&[7, 8, 9]), (true, 1, 0), "those before it go on");
+        assert_eq!(fail(&[7]), (false, 1, 0), "and it waits");
     }
 }
