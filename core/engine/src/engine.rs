@@ -49,6 +49,8 @@ pub struct EngineOptions {
     pub workers: usize,
     /// The most bytes of persons kept in memory, over all tenants.
     pub cache_bytes: usize,
+    /// The most bytes of persons' documents that a step of several events reads: it holds them all, several times over.
+    pub step_bytes: usize,
     /// The most bytes of processed events kept in memory for lanes that keep up, over all tenants.
     pub feed_bytes: usize,
     /// So many events have to wait for the next step of a tenant to be read while the last one is written: fewer gain
@@ -65,6 +67,7 @@ impl Default for EngineOptions {
         Self {
             workers: 16,
             cache_bytes: 256 << 20,
+            step_bytes: 32 << 20,
             feed_bytes: 64 << 20,
             read_ahead_from: 1_000,
             shutdown: Duration::from_secs(10),
@@ -168,6 +171,7 @@ impl Engine {
             ahead: Arc::default(),
             cache_bytes: options.cache_bytes,
             read_ahead_from: options.read_ahead_from,
+            step_bytes: options.step_bytes,
         });
         let loops = workers.map(|workers| Loops::start(Arc::clone(&processor), workers));
         let (shutdown, stopped) = (options.shutdown, AtomicBool::new(false));

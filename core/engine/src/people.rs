@@ -37,6 +37,8 @@ pub(crate) struct Changes {
     /// Absorbed profiles and whose id answers for them now; no chains.
     pub(crate) absorbed: BTreeMap<ProfileId, ProfileId>,
     pub(crate) merges: Vec<Merge>,
+    /// About how many bytes those took whose document changed, when the step began.
+    pub(crate) bytes: usize,
 }
 
 struct Kept {
@@ -70,7 +72,9 @@ impl People {
     /// A person to be changed: the whole document will be written.
     pub(crate) fn touch(&mut self, id: ProfileId) -> Option<&mut Profile> {
         let kept = self.profiles.get_mut(&id)?;
-        self.changes.touched.insert(id);
+        if self.changes.touched.insert(id) {
+            self.changes.bytes += kept.bytes;
+        }
         Some(&mut kept.profile)
     }
 
@@ -163,7 +167,7 @@ impl People {
 }
 
 /// About how many bytes a profile takes in memory.
-fn weight(profile: &Profile) -> usize {
+pub(crate) fn weight(profile: &Profile) -> usize {
     let identifiers: usize =
         profile.identifiers.iter().map(|held| 200 + 2 * (held.kind.len() + held.value.len())).sum();
     let traits: usize = profile.traits.iter().map(|(name, kept)| 200 + name.len() + weight_of(&kept.value)).sum();

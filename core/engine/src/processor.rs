@@ -4,9 +4,11 @@
 //! when little comes in nothing waits.
 
 mod ahead;
+mod known;
 mod owned;
 mod poison;
 mod repeats;
+mod trouble;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -19,7 +21,7 @@ use rialto_log::{Entry, EventLog};
 use rialto_model::decision::{RouteVerdict, TimelineEntry};
 use rialto_model::live::LiveEvent;
 use rialto_model::{Position, TenantId};
-use rialto_store::{Loaded, StepWrite, Store, StoreError, Wanted};
+use rialto_store::{Loaded, Store, Wanted};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -27,13 +29,12 @@ use crate::error::EngineError;
 use crate::faults::{Faults, Point};
 use crate::lane::{Dispatcher, Merging, Ready, Witness};
 use crate::live::Live;
-use crate::people::People;
 use crate::status::{Counters, count};
-use crate::step::{Decided, Fresh, Incoming, Step, read, strangers, wanted};
+use crate::step::{Decided, Fresh, Incoming, Step, read};
 use crate::turns::Turn;
 use ahead::{Ahead, Plan};
 use owned::{Owned, State};
-use poison::Sick;
+use trouble::Trouble;
 
 /// The most events of a step.
 const MAX_EVENTS: usize = 4_000;
@@ -73,7 +74,9 @@ pub(crate) struct Processor {
     pub(crate) cache_bytes: usize,
     /// So many events have to wait for a step to be read ahead.
     pub(crate) read_ahead_from: u64,
-    /// Bytes of events that are read ahead, over all tenants.
+    /// The most bytes of persons' documents that a step of several events reads.
+    pub(crate) step_bytes: usize,
+    /// Bytes of events that are read ahead, and of their persons, over all tenants.
     pub(crate) ahead: Arc<AtomicUsize>,
 }
 
@@ -93,6 +96,7 @@ impl Processor {
                         break Err(error);
                     }
                 }
+                Err(Trouble::Large(events)) => state.most = (events / 2).max(1),
                 Err(Trouble::Engine(error)) => {
                     state.reset();
                     break Err(error);
@@ -121,14 +125,11 @@ impl Processor {
         let from = self.look(owned, state).await?;
         let Some(config) = state.config.clone() else { return Ok(Stepped { events: 0, cost: 0, to: from }) };
         let ahead = state.ahead.take().filter(|ahead| state.refuse.is_empty() && ahead.fits(from, &config));
-        let (incoming, cost, known) = match ahead {
-            Some(Ahead { incoming, cost, wanted, loaded, .. }) => {
-                (incoming, cost, loaded.map(|loaded| (wanted, loaded)))
-            }
+        let (incoming, known) = match ahead {
+            Some(Ahead { incoming, wanted, loaded, .. }) => (incoming, loaded.map(|loaded| (wanted, loaded))),
             None => {
                 let entries = self.log.read(tenant, from, state.most, bytes).await.map_err(EngineError::from)?;
-                let (incoming, cost) = read_all(entries, &config, |position| state.refuse.get(&position).cloned());
-                (incoming, cost, None)
+                (read_all(entries, &config, |position| state.refuse.get(&position).cloned()), None)
             }
         };
         if incoming.is_empty() {
@@ -138,9 +139,14 @@ impl Processor {
         if let Some(first) = incoming.first().filter(|first| first.position > from + 1) {
             self.missed(tenant, from, first.position).await;
         }
-        let events = incoming.len();
+        let came = incoming.len();
         let mut decided = self.decide(owned, state, &config, from, incoming, known).await?;
-        let to = decided.write.to;
+        let (to, events) = (decided.write.to, decided.bodies.len());
+        let cost = decided.bodies.iter().map(|body| body.len() + 256).sum();
+        if events < came {
+            // What was read in vain has to be read again.
+            state.most = events;
+        }
         let merging = match decided.write.absorbed.is_empty() {
             true => None,
             false => Some(self.dispatcher.merging(tenant).await),
@@ -160,7 +166,7 @@ impl Processor {
         self.committed(state, &decided);
         state.before = if ahead.is_some() { std::mem::take(&mut decided.fresh) } else { Fresh::new() };
         state.ahead = ahead;
-        state.recovered(to, MAX_EVENTS);
+        state.recovered(to, if events < came { events } else { MAX_EVENTS });
         self.tell(tenant, &decided);
         self.feed(tenant, decided);
         merging.into_iter().for_each(Merging::told);
@@ -202,27 +208,9 @@ impl Processor {
         incoming: Vec<Incoming>,
         known: Option<(Wanted, Loaded)>,
     ) -> Result<Decided, Trouble> {
-        let (wanted, mut loaded) = match known {
-            Some((wanted, mut loaded)) => {
-                // Whoever was in memory then may have had to make room since.
-                let missing = missing(&incoming, &state.people, &wanted);
-                if !(missing.identifiers.is_empty() && missing.profile_ids.is_empty()) {
-                    let more = owned.scope.load(&missing).await.map_err(|error| sick_or(error, &incoming))?;
-                    loaded.profiles.extend(more.profiles);
-                    loaded.suppressed.extend(more.suppressed);
-                }
-                (wanted, loaded)
-            }
-            None => {
-                let wanted = wanted(&incoming, &state.people, config);
-                let loaded = owned.scope.load(&wanted).await.map_err(|error| sick_or(error, &incoming))?;
-                (wanted, loaded)
-            }
-        };
-        let asked = wanted.profile_ids.iter();
-        let aliases = asked.filter_map(|id| loaded.profiles.get(id).map(|profile| (*id, profile.id))).collect();
+        let (wanted, mut loaded) = self.known(owned, &state.people, config, &incoming, known).await?;
         let repeats = repeats::repeats(&owned.scope, &incoming, &loaded.seen, wanted.dedupe_since).await;
-        let repeats = repeats.map_err(|error| sick_or(error, &incoming))?;
+        let repeats = repeats.map_err(|error| Trouble::of_reading(error, &incoming))?;
         for (_, profile) in loaded.profiles.drain() {
             state.people.learn(profile);
         }
@@ -232,7 +220,7 @@ impl Processor {
             people: &mut state.people,
             repeats,
             before: std::mem::take(&mut state.before),
-            aliases,
+            aliases: loaded.aliases,
             suppressions: loaded.suppressed,
             now: self.clock.now(),
         };
@@ -242,7 +230,7 @@ impl Processor {
     async fn commit(&self, owned: &Owned, decided: &Decided) -> Result<(), Trouble> {
         self.faults.reach(Point::BeforeCommitStep).map_err(EngineError::from)?;
         let written = owned.scope.commit_step(&decided.write).await;
-        written.map_err(|error| unwritten(error, &decided.write))?;
+        written.map_err(|error| Trouble::of_write(error, &decided.write))?;
         Ok(self.faults.reach(Point::AfterCommitStep).map_err(EngineError::from)?)
     }
 
@@ -306,28 +294,17 @@ impl Processor {
     }
 }
 
-/// Reads entries by a tenant's rules, and says what they cost.
+/// Reads entries by a tenant's rules.
 fn read_all(
     entries: Vec<Entry>,
     config: &Config,
     refuse: impl Fn(Position) -> Option<(String, bool)>,
-) -> (Vec<Incoming>, usize) {
-    let cost = entries.iter().map(|entry| entry.body.len() + 256).sum();
+) -> Vec<Incoming> {
     let read = |entry: Entry| {
         let refuse = refuse(entry.position);
         read(entry, config, refuse)
     };
-    (entries.into_iter().map(read).collect(), cost)
-}
-
-/// What has to be known of these and neither is nor was asked for.
-fn missing(incoming: &[Incoming], people: &People, asked: &Wanted) -> Wanted {
-    let mut missing = strangers(incoming, people);
-    missing.identifiers.retain(|identifier| asked.identifiers.binary_search(identifier).is_err());
-    missing.profile_ids.retain(|id| !asked.profile_ids.contains(id));
-    // Of the events' own identifiers it was asked; of what these persons hold it was not.
-    missing.suppressible = asked.suppressible.as_ref().map(|_| Vec::new());
-    missing
+    entries.into_iter().map(read).collect()
 }
 
 /// How long to wait when `waiting` events wait and the last step ended `rested` ago.
@@ -335,58 +312,5 @@ fn company(waiting: u64, rested: Duration) -> Duration {
     if waiting >= ENOUGH { Duration::ZERO } else { COMPANY.saturating_sub(rested) }
 }
 
-/// Why a step was not made.
-enum Trouble {
-    /// Some event of it cannot be stored.
-    Sick(Sick),
-    Engine(EngineError),
-}
-
-impl From<EngineError> for Trouble {
-    fn from(error: EngineError) -> Self {
-        Self::Engine(error)
-    }
-}
-
-/// A step that is at odds with itself, or that the database refuses, is some event's doing as well: without that one
-/// the tenant goes on.
-fn unwritten(error: StoreError, write: &StepWrite) -> Trouble {
-    match error {
-        StoreError::Poison { message_id, reason } => Trouble::Sick(Sick::of_rows(write, message_id, reason)),
-        StoreError::Invalid { .. } => Trouble::Sick(Sick::of_rows(write, None, error.to_string())),
-        StoreError::Refused(_) => {
-            Trouble::Sick(Sick::of_rows(write, None, error.to_string()).by_our_fault(error))
-        }
-        other => Trouble::Engine(other.into()),
-    }
-}
-
-fn sick_or(error: StoreError, incoming: &[Incoming]) -> Trouble {
-    match error {
-        StoreError::Poison { message_id, reason } => {
-            let ids =
-                incoming.iter().map(|one| (one.position, one.read.as_ref().ok().map(|(e, _)| e.message_id.as_str())));
-            Trouble::Sick(Sick::new(ids, message_id, reason))
-        }
-        other => Trouble::Engine(other.into()),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_step_at_odds_with_itself_is_searched_for_the_event_at_fault() {
-        let error = StoreError::Invalid { field: "outbox", message: "two rows have one key".to_owned() };
-        assert!(matches!(unwritten(error, &StepWrite::default()), Trouble::Sick(_)));
-        assert!(matches!(unwritten(StoreError::Fenced, &StepWrite::default()), Trouble::Engine(_)));
-    }
-
-    #[test]
-    fn only_who_was_just_processed_and_has_little_waits_for_company() {
-        assert_eq!(company(1, COMPANY * 3), Duration::ZERO, "an event now and then goes at once");
-        assert_eq!(company(ENOUGH, Duration::ZERO), Duration::ZERO, "enough have come");
-        assert_eq!(company(ENOUGH - 1, COMPANY / 4), COMPANY * 3 / 4);
-    }
-}
+mod tests;

@@ -27,6 +27,8 @@ use crate::suppress::{Suppressions, by_event, by_person, suppressible};
 pub(crate) const DEDUPE: Duration = Duration::from_secs(24 * 3600);
 /// So many bytes of journal end a step: it holds each merged profile as it was, and all of it is written at once.
 const MAX_IMAGES: usize = 16 << 20;
+/// So many bytes of persons whose documents changed end a step too: they may have been in memory before it.
+const MAX_TOUCHED: usize = 64 << 20;
 /// The longest name in the timeline, in characters.
 const MAX_NAME: usize = 200;
 
@@ -153,7 +155,7 @@ pub(crate) struct Step<'s> {
 }
 
 impl Step<'_> {
-    /// Decides, on all of them unless their merges grow too large. What it does to persons is in `people.changes` and
+    /// Decides, on all of them unless their merges, or the persons that they change, grow too large. What it does to persons is in `people.changes` and
     /// in the result, to be written together.
     pub(crate) fn decide(mut self, from: Position, incoming: Vec<Incoming>) -> Decided {
         let mut decided = Decided {
@@ -166,7 +168,7 @@ impl Step<'_> {
         };
         let (mut fresh, mut course) = (Fresh::with_capacity(incoming.len()), Course::default());
         for one in incoming {
-            if course.images >= MAX_IMAGES {
+            if course.images >= MAX_IMAGES || self.people.changes.bytes >= MAX_TOUCHED {
                 break;
             }
             decided.write.to = one.position;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::bulk;
 use crate::dialect::Kind;
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::page::from_sql;
 use crate::profile::{by_ids, survivors};
 use crate::scope::TenantScope;
@@ -24,27 +24,35 @@ struct Pair<'i> {
     value: &'i str,
 }
 
+/// Hardly a document has more bytes: so few of them need not be measured.
+const LARGEST: usize = 1 << 20;
+
 const PAIR: [(&str, Kind); 2] = [("kind", Kind::Text), ("value", Kind::Text)];
 
 impl TenantScope {
     /// What there is of what is wanted, as of one moment.
     ///
     /// # Errors
-    /// [`crate::StoreError::Poison`] where an identifier or message id cannot be asked for,
-    /// [`crate::StoreError::Unavailable`].
+    /// [`StoreError::Poison`] where an identifier or message id cannot be asked for, [`StoreError::TooMany`] where the
+    /// profiles are larger than wanted, [`StoreError::Unavailable`].
     pub async fn load(&self, wanted: &Wanted) -> Result<Loaded> {
         let tx = self.read().await?;
         let seen = seen(&tx, wanted).await?;
         let owners = owners(&tx, &wanted.identifiers).await?;
-        let survivors = match wanted.profile_ids.as_slice() {
+        let aliases = match wanted.profile_ids.as_slice() {
             [] => HashMap::new(),
             ids => survivors(&tx, bulk::ids(ids.iter().map(|id| id.0))?).await?,
         };
-        let living = |id: &ProfileId| *survivors.get(id).unwrap_or(id);
+        let living = |id: &ProfileId| *aliases.get(id).unwrap_or(id);
         let ids: HashSet<ProfileId> = owners.values().copied().chain(wanted.profile_ids.iter().map(living)).collect();
         let mut profiles = HashMap::with_capacity(ids.len());
         if !ids.is_empty() {
-            for profile in by_ids(&tx, bulk::ids(ids.into_iter().map(|id| id.0))?).await? {
+            let count = ids.len();
+            let ids = bulk::ids(ids.into_iter().map(|id| id.0))?;
+            if let Some(most) = wanted.most_bytes.filter(|most| count.saturating_mul(LARGEST) > *most) {
+                bounded(&tx, ids.clone(), most).await?;
+            }
+            for profile in by_ids(&tx, ids).await? {
                 profiles.insert(profile.id, profile);
             }
         }
@@ -55,13 +63,25 @@ impl TenantScope {
                 suppression::among(&tx, &self.store.hasher, asked.iter().cloned().chain(held)).await?
             }
         };
-        for (absorbed, living) in survivors {
-            if let Some(profile) = profiles.get(&living).cloned() {
-                profiles.insert(absorbed, profile);
-            }
-        }
         tx.commit().await?;
-        Ok(Loaded { seen, owners, profiles, suppressed })
+        Ok(Loaded { seen, owners, profiles, suppressed, aliases })
+    }
+}
+
+/// That the documents of these profiles are not too large to be held at once. Neither database reads a document to
+/// say how long it is.
+async fn bounded(tx: &TenantTx, ids: String, most: usize) -> Result<()> {
+    let sql = format!(
+        "SELECT CAST(COALESCE(SUM(octet_length(body)), 0) AS bigint) FROM profiles WHERE tenant_id = $1 AND id IN {}",
+        tx.dialect.list("$2", Kind::Id)
+    );
+    let bytes = match tx.row(&sql, [ids.into()]).await? {
+        Some(row) => from_sql(row.try_get_by_index(0)?)?,
+        None => 0,
+    };
+    match bytes > most as u64 {
+        true => Err(StoreError::TooMany { what: "bytes of profiles", limit: most }),
+        false => Ok(()),
     }
 }
 

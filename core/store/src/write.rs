@@ -31,6 +31,8 @@ pub struct Wanted {
     pub profile_ids: Vec<ProfileId>,
     /// Are these suppressed, or any that the loaded profiles hold? `None` does not ask.
     pub suppressible: Option<Vec<Identifier>>,
+    /// How many bytes the documents of all these profiles may have; without it, however many they have.
+    pub most_bytes: Option<usize>,
 }
 
 /// The answer to [`Wanted`]; what is not there is not in the maps.
@@ -40,10 +42,12 @@ pub struct Loaded {
     pub seen: HashMap<String, Position>,
     /// Who holds an identifier.
     pub owners: HashMap<Identifier, ProfileId>,
-    /// The owners and the wanted profiles. An absorbed profile's id leads to its survivor.
+    /// The owners and the wanted profiles, of absorbed ones their survivors.
     pub profiles: HashMap<ProfileId, Profile>,
     /// Which identifiers are suppressed, of those that were asked for.
     pub suppressed: HashMap<Identifier, Suppressed>,
+    /// Of the wanted ids those that were absorbed, each with the one that lives on.
+    pub aliases: HashMap<ProfileId, ProfileId>,
 }
 
 /// All that one step of the processor changes; it is written whole or not at all.

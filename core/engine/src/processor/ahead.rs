@@ -9,10 +9,10 @@ use rialto_store::{Loaded, TenantScope, Wanted};
 
 use super::{Processor, read_all};
 use crate::config::Config;
-use crate::people::People;
+use crate::people::{People, weight};
 use crate::step::{Incoming, wanted};
 
-/// The most bytes of events that are held ahead, over all tenants.
+/// The most bytes that are held ahead, of events and of their persons, over all tenants.
 const MOST: usize = 64 << 20;
 
 /// A step's events, before their turn.
@@ -22,7 +22,6 @@ pub(super) struct Ahead {
     /// were read by these rules,
     pub(super) config: Arc<Config>,
     pub(super) incoming: Vec<Incoming>,
-    pub(super) cost: usize,
     /// and this was asked for them,
     pub(super) wanted: Wanted,
     /// and answered, if it could be; as of before the step that came first.
@@ -48,6 +47,21 @@ impl Room {
         let fits = |now: usize| (now + bytes <= MOST).then_some(now + bytes);
         used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
         Some(Self { used: Arc::clone(used), bytes })
+    }
+
+    /// What is left of all of it.
+    fn left(used: &AtomicUsize) -> usize {
+        MOST.saturating_sub(used.load(Ordering::Relaxed))
+    }
+
+    /// Takes more; false if there is no more.
+    fn grow(&mut self, bytes: usize) -> bool {
+        let more = Self::take(&self.used, bytes);
+        // What was taken is given back with the rest.
+        more.is_some_and(|mut more| {
+            self.bytes += std::mem::take(&mut more.bytes);
+            true
+        })
     }
 }
 
@@ -81,12 +95,30 @@ impl Processor {
         if entries.is_empty() {
             return None;
         }
-        let room = Room::take(&self.ahead, entries.iter().map(|entry| entry.body.len()).sum())?;
-        let (incoming, cost) = read_all(entries, config, |_| None);
-        let wanted = wanted(&incoming, people, config);
+        let mut room = Room::take(&self.ahead, entries.iter().map(|entry| entry.body.len()).sum())?;
+        let incoming = read_all(entries, config, |_| None);
+        // Persons that are too large to be held twice are asked for when it is their turn.
+        let most_bytes = Some(self.step_bytes.min(Room::left(&self.ahead)));
+        let wanted = Wanted { most_bytes, ..wanted(&incoming, people, config) };
         let loaded = if ask { scope.load(&wanted).await.ok() } else { None };
         // Whoever the step has in its hands is about to be written otherwise than was read.
         let loaded = loaded.filter(|loaded| loaded.profiles.values().all(|profile| people.get(profile.id).is_none()));
-        Some(Ahead { after, config: Arc::clone(config), incoming, cost, wanted, loaded, _room: room })
+        let loaded = loaded.filter(|loaded| room.grow(loaded.profiles.values().map(weight).sum()));
+        Some(Ahead { after, config: Arc::clone(config), incoming, wanted, loaded, _room: room })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_of_the_room_is_given_back_however_often_it_grew() {
+        let used = Arc::default();
+        let mut room = Room::take(&used, 10).expect("is there");
+        assert!(room.grow(5) && !room.grow(MOST - 14) && room.grow(1));
+        assert_eq!(Room::left(&used), MOST - 16);
+        drop(room);
+        assert_eq!(Room::left(&used), MOST);
     }
 }

@@ -141,3 +141,24 @@ fn of_who_is_suppressed_a_step_writes_a_row_and_what_it_owes() {
     let written: Vec<ProfileId> = decided.write.profiles.iter().map(|profile| profile.id).collect();
     assert_eq!((written.len(), written.contains(&id), decided.write.seen.len()), (1, false, 0), "john's alone");
 }
+
+#[test]
+fn a_step_ends_where_the_persons_that_it_changes_grow_too_large() {
+    let mut people = People::default();
+    let large = Value::from("x".repeat(250_000));
+    let mut entries = Vec::new();
+    for n in 1..=300u64 {
+        let mut profile = Profile::new(ProfileId::from_parts(n, &[1; 10]), AT);
+        let provenance =
+            Provenance { source_id: SourceId::from_parts(1, &[1; 10]), message_id: "m".to_owned(), at: AT };
+        profile.traits.insert("large".to_owned(), TraitValue { value: large.clone(), provenance });
+        let (kind, value) = ("user_id".to_owned(), format!("u{n}"));
+        profile.identifiers.push(rialto_model::profile::HeldIdentifier { kind, value, first_seen_at: AT });
+        people.learn(profile);
+        entries.push(entry(n, json!({"user_id": format!("u{n}"), "traits": {"small": n}})));
+    }
+    let decided = decide(&mut people, entries);
+    let count = decided.write.profiles.len();
+    assert!((250..300).contains(&count), "{count} persons of a quarter of a megabyte each");
+    assert_eq!((decided.write.to, decided.bodies.len()), (count as Position, count));
+}

@@ -147,6 +147,7 @@ async fn two_tenants_with_the_same_ids_see_nothing_of_each_other(db: TestDb) {
             identifiers: vec![identifier("user_id", "u0")],
             profile_ids: vec![profile_id(1)],
             suppressible: Some(vec![identifier("user_id", "gone")]),
+            ..Wanted::default()
         };
         let loaded = scope.load(&wanted).await.expect("loads");
         assert_eq!(loaded.suppressed.len(), 1);

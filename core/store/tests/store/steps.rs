@@ -78,7 +78,7 @@ fn wanted(message_ids: &[&str], identifiers: &[Identifier], profile_ids: &[Profi
         dedupe_since: at(0),
         identifiers: identifiers.to_vec(),
         profile_ids: profile_ids.to_vec(),
-        suppressible: None,
+        ..Wanted::default()
     }
 }
 
@@ -250,7 +250,7 @@ async fn a_merge_leaves_one_person_with_everything(db: TestDb) {
     assert_eq!(events.iter().map(|entry| entry.position).collect::<Vec<_>>(), [3, 2, 1]);
     let loaded = scope.load(&wanted(&[], &[identifier("user_id", "j2")], &[other.id])).await.expect("loads");
     assert_eq!(loaded.owners[&identifier("user_id", "j2")], jane.id);
-    assert_eq!(loaded.profiles, [(jane.id, jane.clone()), (other.id, jane)].into());
+    assert_eq!((loaded.profiles, loaded.aliases), ([(jane.id, jane.clone())].into(), [(other.id, jane.id)].into()));
 }
 
 async fn merges_of_merges_end_at_the_one_who_lives(db: TestDb) {
@@ -392,10 +392,15 @@ async fn ids_and_identifiers_are_found_among_thousands(db: TestDb) {
     let identifiers: Vec<Identifier> = (0..1500).map(|n| identifier("user_id", &format!("user-{n}"))).collect();
     let ids: Vec<String> = (0..1500).map(|n| format!("m{n}")).collect();
     let profile_ids = vec![profile_id(1900)];
-    let wanted = Wanted { message_ids: ids, dedupe_since: at(0), identifiers, profile_ids, suppressible: None };
+    let mut wanted = Wanted { message_ids: ids, dedupe_since: at(0), identifiers, profile_ids, ..Wanted::default() };
     let loaded = scope.load(&wanted).await.expect("loads");
     assert_eq!((loaded.seen.len(), loaded.owners.len(), loaded.profiles.len()), (1499, 1500, 1501));
     assert_eq!(loaded.profiles[&profile_id(700)], written.profiles[699]);
+    wanted.most_bytes = Some(1 << 20);
+    assert_eq!(scope.load(&wanted).await.expect("loads"), loaded, "they are not so large");
+    wanted.most_bytes = Some(10_000);
+    let refused = scope.load(&wanted).await;
+    assert!(matches!(refused, Err(StoreError::TooMany { limit: 10_000, .. })), "{refused:?}");
 }
 
 async fn no_timeline_is_read_whole_to_find_one_event(db: TestDb) {

@@ -171,7 +171,8 @@ fn reads() -> Vec<(&'static str, With, Call)> {
                 dedupe_since: at(0),
                 identifiers: vec![identifier("user_id", "u0")],
                 profile_ids: vec![profile_id(1)],
-                suppressible: Some(vec![identifier("user_id", "gone")]),
+            suppressible: Some(vec![identifier("user_id", "gone")]),
+            ..Wanted::default()
             }).await
         };
         timeline_after: Own, |scope, _o| scope.timeline_after(0, 99);
