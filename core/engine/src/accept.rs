@@ -14,6 +14,9 @@ pub use refusal::Refusal;
 pub const MAX_EVENT: usize = 32 * 1024;
 /// The most bytes of one batch, inflated.
 pub const MAX_BATCH: usize = 500 * 1024;
+/// The most bytes of one batch once each event has what the batch shares. The log appends 16 MiB at a time; the rest is
+/// for what is stamped on the events.
+pub const MAX_UNFOLDED: usize = 15 * 1024 * 1024;
 /// The most events of one batch.
 pub const MAX_BATCH_EVENTS: usize = 2_500;
 

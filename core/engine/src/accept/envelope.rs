@@ -8,7 +8,7 @@ use rialto_model::{SourceId, Timestamp, json};
 use serde_json::value::RawValue;
 
 use super::item::{self, Shared};
-use super::{MAX_BATCH, MAX_BATCH_EVENTS, MAX_EVENT, Refusal};
+use super::{MAX_BATCH, MAX_BATCH_EVENTS, MAX_EVENT, MAX_UNFOLDED, Refusal};
 use crate::members::{Members, pick, text};
 
 /// Which form a body has; the path says it.
@@ -57,7 +57,8 @@ impl<'a> Envelope<'a> {
     /// Reads a body as UTF-8 JSON.
     ///
     /// # Errors
-    /// A [`Refusal`]: no JSON, no object, too large, an empty batch, too many events.
+    /// A [`Refusal`]: no JSON, no object, too large (also by what a batch's events share), an empty batch, too many
+    /// events.
     pub fn parse(body: &'a [u8], form: Form) -> Result<Self, Refusal> {
         let (most, too_large) = match form {
             Form::Single(_) => (MAX_EVENT, "event_too_large"),
@@ -125,8 +126,8 @@ impl<'a> Envelope<'a> {
             Body::Single { .. } => 0,
             Body::Batch { items, context, integrations, .. } => {
                 let shared: usize = [context, integrations].into_iter().flatten().map(|raw| raw.get().len()).sum();
-                // No more than this can be taken; what goes beyond is refused.
-                items.len() * shared.min(MAX_EVENT)
+                // The first event that has more is refused, before any is made.
+                if shared > MAX_EVENT { 0 } else { items.len() * shared }
             }
         }
     }
@@ -154,6 +155,7 @@ impl<'a> Envelope<'a> {
 
 /// Reads by name alone: an envelope of 500 KB may have so many members that looking for repeats would be an attack.
 fn batch(raw: &RawValue) -> Result<Body<'_>, Refusal> {
+    let body = raw.get().len();
     let missing = || Refusal::of_field("invalid_batch", "batch", "must be a list of events");
     let [raw, context, integrations, sent_at] = pick(raw, ["batch", "context", "integrations", "sentAt"]);
     let raw = raw.ok_or_else(missing)?;
@@ -170,7 +172,30 @@ fn batch(raw: &RawValue) -> Result<Body<'_>, Refusal> {
             json::scan(raw.get()).map_err(|why| Refusal::of_field("unsafe_json", name, &why.to_string()))?;
         }
     }
+    judge_unfolded(body, items.len(), context, integrations)?;
     Ok(Body::Batch { items, context, integrations, sent_at })
+}
+
+/// What the events share is written into each of them: a small body may become more than can be kept at a time.
+fn judge_unfolded(
+    body: usize,
+    count: usize,
+    context: Option<&RawValue>,
+    integrations: Option<&RawValue>,
+) -> Result<(), Refusal> {
+    let bytes = |raw: Option<&RawValue>| raw.map_or(0, |raw| raw.get().len());
+    let shared = bytes(context) + bytes(integrations);
+    let unfolded = body + count * shared;
+    if shared <= MAX_EVENT && unfolded > MAX_UNFOLDED {
+        let larger = if bytes(context) >= bytes(integrations) { "context" } else { "integrations" };
+        let fits = (MAX_UNFOLDED - body) / shared;
+        let message = format!(
+            "counts for each event: with the {shared} bytes of the batch's context and integrations its {count} events \
+             have {unfolded} bytes; the most is {MAX_UNFOLDED}. Send at most {fits} of them at a time, or share less"
+        );
+        return Err(Refusal::of_field("batch_too_large", larger, &message));
+    }
+    Ok(())
 }
 
 fn batch_item(raw: &RawValue, shared: &Shared<'_>, stamp: &mut Stamp<'_>) -> Result<Event, Refusal> {

@@ -215,6 +215,35 @@ fn what_a_batch_shares_counts_for_each_item() {
     }
 }
 
+/// A body of a few KB on the wire may hold thousands of small events that share a large context.
+#[test]
+fn what_all_events_of_a_batch_share_may_not_outgrow_the_log() {
+    let item = r#"{"type":"page","userId":"u"}"#;
+    let shared = |name: &str, bytes: usize, count: usize| {
+        let pad = "x".repeat(bytes - 8);
+        format!(r#"{{"{name}":{{"p":"{pad}"}},"batch":[{}]}}"#, vec![item; count].join(","))
+    };
+    let unfolded = |bytes: usize| shared("context", bytes, 2_500).len() + 2_500 * bytes;
+    let fits = (1..).take_while(|bytes| *bytes < 9 || unfolded(*bytes) <= MAX_UNFOLDED).last().expect("some fits");
+    let body = shared("context", fits, 2_500);
+    let envelope = Envelope::parse(body.as_bytes(), Form::Batch).expect("it fits");
+    assert!(body.len() + envelope.added() <= MAX_UNFOLDED && envelope.added() > 14 << 20, "{}", envelope.added());
+    for (name, bytes) in [("context", fits + 1), ("context", 7_000), ("integrations", 32_000)] {
+        let refusal = take(shared(name, bytes, 2_500).as_bytes(), Form::Batch, None).expect_err("is refused");
+        assert_eq!((refusal.code, refusal.field.as_deref()), ("batch_too_large", Some(name)));
+        let told: usize = refusal
+            .message
+            .split("at most ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next()?.parse().ok())
+            .expect("says how many");
+        assert!(take(shared(name, bytes, told).as_bytes(), Form::Batch, None).is_ok(), "{}", refusal.message);
+        assert!(refusal.message.contains(&format!("{bytes} bytes")), "{}", refusal.message);
+    }
+    let alone = take(shared("context", MAX_EVENT + 1, 2_500).as_bytes(), Form::Batch, None).expect_err("is refused");
+    assert_eq!((alone.code, alone.index), ("event_too_large", Some(0)), "fewer events would not help");
+}
+
 #[test]
 fn the_address_is_the_clients_word_unless_it_asks_for_the_sockets() {
     for (context, expected) in [
