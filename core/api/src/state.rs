@@ -45,7 +45,8 @@ pub struct ApiOptions {
     /// The most bytes that an ingest request's body may have on the wire; more is a 413.
     pub max_body: usize,
     /// The most bytes of ingest requests' bodies that are held at a time, over all connections. Half of it is for
-    /// requests whose head shows a known write key. Who finds no room within a second gets a 503.
+    /// requests whose head shows a known write key, of which one tenant gets a quarter; of the other half one address
+    /// gets an eighth. Who finds no room within a second gets a 503.
     pub max_bodies: usize,
     /// What a tenant may send that has no quota of its own.
     pub quota: Quota,
@@ -147,7 +148,8 @@ pub(crate) struct Shared {
 impl Api {
     pub(crate) fn new(state: ApiState, checker: Checker) -> Self {
         let ApiState { engine, store, log, connectors, clock, options } = state;
-        let (metrics, listeners, bodies) = (Metrics::default(), Listeners::default(), Bodies::new(options.max_bodies));
+        let bodies = Bodies::new(options.max_bodies, options.max_body);
+        let (metrics, listeners) = (Metrics::default(), Listeners::default());
         let quotas = Quotas::new(options.quota);
         Self(Arc::new(Shared {
             engine,

@@ -30,6 +30,11 @@ pub(crate) enum InflateError {
     Bomb,
 }
 
+/// The most bytes that a body of `len` bytes can inflate to before it is refused.
+pub(crate) fn most(len: usize, limit: usize) -> usize {
+    (len + 1).saturating_mul(MAX_RATIO).max(RATIO_FROM).saturating_add(STEP).min(limit + 1)
+}
+
 /// The inflated body: at most `limit` bytes.
 ///
 /// # Errors
@@ -74,6 +79,7 @@ mod tests {
         assert_eq!(inflate(&packed, plain.len() - 1), Err(InflateError::TooLarge { limit: plain.len() - 1 }));
         let two = [gzip(b"one "), gzip(b"two")].concat();
         assert_eq!(inflate(&two, 100).as_deref(), Ok(&b"one two"[..]));
+        assert_eq!((most(packed.len(), plain.len()), most(0, 1 << 20)), (plain.len() + 1, 80 << 10));
     }
 
     #[test]
@@ -82,6 +88,7 @@ mod tests {
         assert_eq!(inflate(&bomb, 500 << 10), Err(InflateError::TooLarge { limit: 500 << 10 }));
         let small_bomb = gzip(&vec![b' '; 400 << 10]);
         assert_eq!(inflate(&small_bomb, 500 << 10), Err(InflateError::Bomb));
+        assert!(most(small_bomb.len(), 500 << 10) < 400 << 10, "it is refused before it is whole");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One request's way in: head, body, key, events, log. Everything that all ingest endpoints share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,8 @@ use rialto_store::WriteGrant;
 
 use crate::client_ip::client_ip;
 use crate::extract::unread;
-use crate::ingest::bodies::Held;
-use crate::ingest::inflate::inflate;
+use crate::ingest::bodies::{Held, Holder};
+use crate::ingest::inflate::{inflate, most};
 use crate::ingest::reply::{Accepted, Refused};
 use crate::ingest::write_key::{authorise, authorise_first, find_first, in_head};
 use crate::serve::Peer;
@@ -76,7 +77,12 @@ async fn take_request(api: &Api, request: Request, endpoint: Endpoint) -> Result
         Some(key) => Some(authorise(api, key).await?),
         None => find_first(api, &beside).await?,
     };
-    let mut held = api.bodies.hold(grant.is_some());
+    // Who is switched off has no more room than a stranger.
+    let served = grant.as_ref().filter(|grant| grant.source.enabled);
+    let mut held = api.bodies.hold(match served {
+        Some(grant) => Holder::Tenant(grant.tenant_id),
+        None => Holder::address(client(api, &head)),
+    });
     let since = Instant::now();
     let body = read(api, &mut held, &head.headers, body).await?;
     let body = match endpoint.translate {
@@ -125,13 +131,7 @@ pub(crate) async fn append(
     new_id: &mut (dyn FnMut() -> String + Send),
 ) -> Result<usize, Refused> {
     let now = api.now();
-    let peer = head.extensions.get::<Peer>().map(|peer| peer.0.ip());
-    let stamp = Stamp {
-        source_id: grant.source.id,
-        now,
-        ip: client_ip(peer, &head.headers, &api.options.trusted_proxies),
-        new_id,
-    };
+    let stamp = Stamp { source_id: grant.source.id, now, ip: client(api, head), new_id };
     // Before the events are looked into: who is over its quota costs no more than reading the request.
     let count = envelope.count();
     api.quotas.charge(grant, count, now)?;
@@ -144,6 +144,12 @@ pub(crate) async fn append(
         return Err(refused);
     }
     Ok(count)
+}
+
+/// The address that the request came from.
+pub(crate) fn client(api: &Api, head: &Parts) -> Option<IpAddr> {
+    let peer = head.extensions.get::<Peer>().map(|peer| peer.0.ip());
+    client_ip(peer, &head.headers, &api.options.trusted_proxies)
 }
 
 /// The ids of events that came without one: UUIDv7s of the moment.
@@ -205,8 +211,11 @@ pub(crate) async fn inflated(
     match headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim()) {
         None | Some("" | "identity") => Ok(body),
         Some(encoding) if encoding.eq_ignore_ascii_case("gzip") || encoding.eq_ignore_ascii_case("x-gzip") => {
+            // Before it inflates: nothing lies in memory that was not asked for.
+            let (before, most) = (held.bytes(), most(body.len(), limit));
+            held.grow(most).await?;
             let inflated = inflate(&body, limit)?;
-            held.grow(inflated.len()).await?;
+            held.shrink((held.bytes() - before).saturating_sub(inflated.len()));
             Ok(inflated)
         }
         Some(_) => Err(Refused::new(

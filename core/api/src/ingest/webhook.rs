@@ -18,7 +18,8 @@ use utoipa::IntoResponses;
 use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::{ContentBuilder, ObjectBuilder, RefOr, Response as Documented, ResponseBuilder};
 
-use crate::ingest::intake::{STALE, append, inflated, key_in_query, read_raw};
+use crate::ingest::bodies::Holder;
+use crate::ingest::intake::{STALE, append, client, inflated, key_in_query, read_raw};
 use crate::ingest::pixel::decode;
 use crate::ingest::reply::{Accepted, Refused};
 use crate::ingest::verify::{Proof, Prover};
@@ -64,7 +65,11 @@ pub(crate) async fn receive(State(api): State<Api>, request: Request) -> Result<
 async fn take(api: &Api, request: Request) -> Result<(usize, Answered), Refused> {
     let (head, body) = request.into_parts();
     let target = Target::admitting(api, &head).await?;
-    let mut held = api.bodies.hold(!target.prover().signs());
+    // Before its signature is looked at, anyone may have sent it.
+    let mut held = api.bodies.hold(match target.prover().signs() {
+        true => Holder::address(client(api, &head)),
+        false => Holder::Tenant(target.source.grant.tenant_id),
+    });
     let since = Instant::now();
     let raw = read_raw(api, &mut held, &head.headers, body).await?;
     // What was right when a slow body began may be revoked by now.

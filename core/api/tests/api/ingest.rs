@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Choices, Hub};
 
-fn gzip(plain: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(plain).expect("memory takes it");
     encoder.finish().expect("memory takes it")

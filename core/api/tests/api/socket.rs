@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::harness::{Choices, Hub};
+use crate::ingest::gzip;
 
 /// A server of a test's own.
 struct Served {
@@ -119,6 +120,52 @@ async fn bodies_without_a_known_key_have_room_of_their_own_and_no_more() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let (heard, _) = hear_out(connect(&served, &known.replace("X-Write-Key", "X-Other")).await).await;
     assert!(heard.starts_with("HTTP/1.1 401"), "the room is free again: {heard}");
+}
+
+#[tokio::test]
+async fn one_tenant_and_one_address_have_a_share_of_the_room_and_no_more() {
+    // Of two MiB each a tenant, and an address without a known key, get one.
+    let options = ApiOptions { max_bodies: 4 << 20, ..ApiOptions::default() };
+    let hub = Hub::with(None, Choices { options, ..Choices::default() }).await;
+    let (acme, globex) = (hub.tenant("acme").await, hub.tenant("globex").await);
+    let served = served(&hub, ServeOptions::default()).await;
+    let large = " ".repeat(700 << 10);
+    let begun = |key: &str| {
+        format!("POST /v1/batch HTTP/1.1\r\nHost: x\r\nX-Write-Key: {key}\r\nContent-Length: 1000000\r\n\r\n{large}")
+    };
+    let held = connect(&served, &begun(&acme.write_key)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let item = json!({"type": "page", "userId": "u"});
+    let plain = json!({"batch": [item], "pad": (0..60_000).collect::<Vec<u32>>()}).to_string();
+    let shared = json!({"batch": vec![item; 100], "context": {"pad": " ".repeat(5 << 10)}}).to_string();
+    let packed = gzip(plain.as_bytes());
+    assert!(plain.len() > 330 << 10 && packed.len() < 200 << 10, "{} {}", plain.len(), packed.len());
+    let zip = ("content-encoding", "gzip");
+    // As it comes, as it inflates, and as what its events share is written into each: all of it needs room.
+    for (headers, body) in
+        [(vec![], plain.clone().into_bytes()), (vec![zip], packed), (vec![], shared.clone().into_bytes())]
+    {
+        let send = async |key: &str| {
+            let headers = [headers.clone(), vec![("x-write-key", key)]].concat();
+            hub.ingest("/v1/batch", &headers, body.clone()).await
+        };
+        assert_eq!(send(&acme.write_key).await.expect(503)["code"], "busy");
+        send(&globex.write_key).await.expect(200);
+    }
+    drop(held);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    hub.ingest("/v1/batch", &[("x-write-key", &acme.write_key)], shared).await.expect(200);
+
+    // A source that is switched off has no more room than a stranger at the same address.
+    let path = format!("/api/v1/sources/{}", acme.source);
+    hub.call("PATCH", &path, &acme.editor, Some(&json!({"enabled": false}))).await.expect(200);
+    let _held = connect(&served, &begun(&acme.write_key)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let stranger = "POST /v1/batch HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length";
+    let request = format!("{stranger}: {}\r\n\r\n{plain}", plain.len());
+    let (heard, _) = hear_out(connect(&served, &request).await).await;
+    assert!(heard.starts_with("HTTP/1.1 503") && heard.contains("busy"), "{heard}");
+    assert_eq!(hub.ingest("/v1/batch", &[], plain).await.expect(401)["code"], "unknown_write_key", "another address");
 }
 
 #[tokio::test]
