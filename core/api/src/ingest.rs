@@ -152,8 +152,9 @@ async fn posthog_batch(State(api): State<Api>, request: Request) -> Answer {
 
 const POSTHOG: Endpoint = Endpoint { form: Form::Batch, translate: Some(posthog_body), key_in_query: false };
 
-fn posthog_body(body: &[u8]) -> Result<bytes::Bytes, Refused> {
-    posthog::to_segment(body).map_err(|error| Refused::new(StatusCode::BAD_REQUEST, "invalid_json", error.to_string()))
+fn posthog_body(body: &[u8], keys: &[&str]) -> Result<bytes::Bytes, Refused> {
+    posthog::to_segment(body, keys)
+        .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error.code, error.to_string()))
 }
 
 /// PostHog's clients ask for feature flags at start; there are none here.

@@ -27,8 +27,8 @@ use crate::state::Api;
 /// A grant older than this is asked for again, which is a look into a cache.
 pub(crate) const STALE: Duration = Duration::from_secs(1);
 
-/// Turns a foreign body into one of the tracking API.
-pub(crate) type Translate = fn(&[u8]) -> Result<Bytes, Refused>;
+/// Turns a foreign body into one of the tracking API, given the keys in the request's head.
+pub(crate) type Translate = fn(&[u8], &[&str]) -> Result<Bytes, Refused>;
 
 /// What an endpoint says of its requests.
 #[derive(Clone, Copy)]
@@ -86,7 +86,12 @@ async fn take_request(api: &Api, request: Request, endpoint: Endpoint) -> Result
     let since = Instant::now();
     let body = read(api, &mut held, &head.headers, body).await?;
     let body = match endpoint.translate {
-        Some(translate) => translate(&body)?,
+        Some(translate) => {
+            let keys: Vec<&str> = beside.into_iter().chain([keys.basic.as_deref()]).flatten().collect();
+            let translated = translate(&body, &keys)?;
+            held.grow(translated.len()).await?;
+            translated
+        }
         None => body,
     };
     let envelope = Envelope::parse(&body, endpoint.form)?;

@@ -1,67 +1,134 @@
 //! PostHog's capture calls as Segment calls: what its SDKs send, told in the words of the tracking API.
 //!
 //! Read from `posthog-node` 5.70 and `posthog` (Python) 7.91: one JSON body `{api_key, batch, sent_at}`, events
-//! `{event, distinct_id, properties, timestamp, uuid}`. Nothing but the key is dropped: what has no place of its own
-//! stays in `properties`, or is put there.
+//! `{event, distinct_id, properties, timestamp, uuid}`. Of an event nothing but the request's keys is dropped: what has
+//! no place of its own stays in `properties`, or is put there. Of a batch only these three members are read.
 
 use bytes::Bytes;
+use rialto_engine::accept::{MAX_BATCH, MAX_BATCH_EVENTS, MAX_EVENT};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+
+use crate::ingest::write_key::bare;
 
 /// A body that is not what PostHog's clients send; the text names the fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct NotPosthog(pub(crate) String);
-
-/// A `/batch/` body, or the single event of `/capture/` and `/i/v0/e/`, as a Segment batch.
-///
-/// # Errors
-/// The body is no JSON object.
-pub(crate) fn to_segment(body: &[u8]) -> Result<Bytes, NotPosthog> {
-    let body: Value =
-        serde_json::from_slice(body).map_err(|error| NotPosthog(format!("the body is no JSON: {error}")))?;
-    let Value::Object(mut body) = body else {
-        return Err(NotPosthog("the body must be a JSON object".to_owned()));
-    };
-    let key = body.remove("api_key").or_else(|| body.remove("token"));
-    let sent_at = body.remove("sent_at");
-    let events = match body.remove("batch") {
-        Some(Value::Array(events)) => events,
-        Some(_) => return Err(NotPosthog("'batch' must be a list of events".to_owned())),
-        None => vec![Value::Object(body)],
-    };
-    let batch: Vec<Value> = events.into_iter().map(|one| event(one, key.as_ref())).collect();
-    let mut out = Map::new();
-    out.insert("batch".to_owned(), Value::Array(batch));
-    put(&mut out, "writeKey", key);
-    put(&mut out, "sentAt", sent_at);
-    Ok(Bytes::from(Value::Object(out).to_string()))
+#[error("{message}")]
+pub(crate) struct NotPosthog {
+    /// A word for programs.
+    pub(crate) code: &'static str,
+    message: String,
 }
 
-/// One event; what is no object goes through as it is, for the acceptor to refuse by its index.
-fn event(event: Value, key: Option<&Value>) -> Value {
-    let Value::Object(mut event) = event else { return event };
+impl NotPosthog {
+    fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// What stands around events.
+#[derive(Deserialize)]
+struct Around<'a> {
+    #[serde(borrow)]
+    api_key: Option<&'a RawValue>,
+    #[serde(borrow)]
+    token: Option<&'a RawValue>,
+    #[serde(borrow)]
+    sent_at: Option<&'a RawValue>,
+    #[serde(borrow)]
+    batch: Option<&'a RawValue>,
+}
+
+/// A `/batch/` body, or the single event of `/capture/` and `/i/v0/e/`, as a Segment batch. `keys` are those of the
+/// request's head. It is judged by size and number first, and no more than one event lies in pieces at a time.
+///
+/// # Errors
+/// The body is no JSON object, or too large, or has too many events.
+pub(crate) fn to_segment(body: &[u8], keys: &[&str]) -> Result<Bytes, NotPosthog> {
+    if body.len() > MAX_BATCH {
+        let message = format!("the body has {} bytes; the most is {MAX_BATCH}", body.len());
+        return Err(NotPosthog::new("batch_too_large", message));
+    }
+    let no_json =
+        |error: &dyn std::fmt::Display| NotPosthog::new("invalid_json", format!("the body is no JSON: {error}"));
+    let body: &RawValue = serde_json::from_slice(body).map_err(|error| no_json(&error))?;
+    if !body.get().starts_with('{') {
+        return Err(NotPosthog::new("invalid_json", "the body must be a JSON object"));
+    }
+    let around: Around<'_> = serde_json::from_str(body.get()).map_err(|error| no_json(&error))?;
+    let events = match around.batch {
+        Some(batch) => serde_json::from_str::<Vec<&RawValue>>(batch.get())
+            .map_err(|_| NotPosthog::new("invalid_json", "'batch' must be a list of events"))?,
+        None => vec![body],
+    };
+    if events.len() > MAX_BATCH_EVENTS {
+        let message = format!("'batch' holds {} events; the most is {MAX_BATCH_EVENTS}", events.len());
+        return Err(NotPosthog::new("too_many_events", message));
+    }
+    let inside = [around.api_key, around.token].map(|raw| serde_json::from_str::<String>(raw?.get()).ok());
+    let keys: Vec<&str> = keys.iter().copied().chain(inside.iter().flatten().map(String::as_str)).collect();
+    let mut out = String::with_capacity(body.get().len() + 64);
+    out.push('{');
+    for (name, raw) in [("writeKey", around.api_key.or(around.token)), ("sentAt", around.sent_at)] {
+        if let Some(raw) = raw {
+            out.push_str(&format!("\"{name}\":{},", raw.get()));
+        }
+    }
+    out.push_str("\"batch\":[");
+    for (index, raw) in events.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        let one = translated(raw, around.batch.is_none(), &keys);
+        out.push_str(&one.map_err(|error| NotPosthog::new("invalid_json", format!("batch item {index}: {error}")))?);
+    }
+    out.push_str("]}");
+    Ok(Bytes::from(out))
+}
+
+/// One event; what is too large or no object goes through as it is, for the acceptor to refuse by its index.
+fn translated(raw: &RawValue, alone: bool, keys: &[&str]) -> serde_json::Result<String> {
+    if raw.get().len() > MAX_EVENT || !raw.get().starts_with('{') {
+        return Ok(raw.get().to_owned());
+    }
+    let mut members: Map<String, Value> = serde_json::from_str(raw.get())?;
+    if alone {
+        members.remove("sent_at");
+    }
+    Ok(event(members, keys).to_string())
+}
+
+fn event(mut event: Map<String, Value>, keys: &[&str]) -> Value {
     let mut properties = match event.remove("properties") {
         Some(Value::Object(properties)) => properties,
         Some(other) => Map::from_iter([("value".to_owned(), other)]),
         None => Map::new(),
     };
-    // The browser's client repeats the key there; it is a credential and must not lie in the log.
-    if key.is_some() && properties.get("token") == key {
-        properties.remove("token");
-    }
+    // A key is a credential and must not lie in the log. The browser's client repeats it among the properties.
+    let is_key = |name: &str, value: &Value| {
+        let text = value.as_str().and_then(bare);
+        matches!(name, "token" | "api_key") && text.is_some() && keys.iter().any(|key| bare(key) == text)
+    };
+    properties.retain(|name, value| !is_key(name, value));
     let mut out = Map::new();
     put(&mut out, "messageId", event.remove("uuid").or_else(|| event.remove("message_id")));
     put(&mut out, "timestamp", event.remove("timestamp"));
     let person = event.remove("distinct_id").or_else(|| properties.remove("distinct_id"));
-    let name = event.remove("event").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
+    let (name, other) = match event.remove("event") {
+        Some(Value::String(name)) => (name, None),
+        other => (String::new(), other),
+    };
     // What is left stands beside `properties`: `$set` from the Python client, `library` and `type` from Node's.
     for (name, value) in event {
-        if name != "api_key" && name != "token" {
+        if !is_key(&name, &value) {
             properties.entry(name).or_insert(value);
         }
     }
     put(&mut out, "context", context(&name, &properties));
     call(&mut out, &name, person, properties);
+    // A name that is no text is for the acceptor to judge.
+    put(&mut out, "event", other);
     out.into()
 }
 
@@ -160,8 +227,8 @@ mod tests {
 
     fn translated(event: Value) -> Value {
         let body = json!({"api_key": "wk_1", "sent_at": "2026-01-01T00:00:00Z", "batch": [event]});
-        let out: Value =
-            serde_json::from_slice(&to_segment(body.to_string().as_bytes()).expect("translates")).expect("is JSON");
+        let out: Value = serde_json::from_slice(&to_segment(body.to_string().as_bytes(), &[]).expect("translates"))
+            .expect("is JSON");
         assert_eq!(out["writeKey"], "wk_1");
         assert_eq!(out["sentAt"], "2026-01-01T00:00:00Z");
         out["batch"][0].clone()
@@ -217,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_the_key_is_dropped() {
+    fn nothing_of_an_event_but_the_requests_keys_is_dropped() {
         let track =
             translated(json!({"event": "Bought", "distinct_id": "u1", "type": "capture", "library": "posthog-node",
             "$set": {"plan": "x"}, "$set_once": {"first": 1}, "api_key": "wk_1", "total": 4,
@@ -229,6 +296,31 @@ mod tests {
         );
         let other = translated(json!({"event": "Bought", "distinct_id": "u1", "properties": {"token": "t"}}));
         assert_eq!(other["properties"]["token"], "t", "a property of that name");
+        let beside = translated(json!({"event": 7, "distinct_id": "u1", "token": "t", "api_key": "wk_1:x"}));
+        assert_eq!((&beside["properties"], &beside["event"]), (&json!({"token": "t"}), &json!(7)));
+    }
+
+    #[test]
+    fn a_key_of_the_head_does_not_stay_in_an_event() {
+        let event = json!({"event": "E", "distinct_id": "u", "token": "wk_2", "properties": {"token": "wk_1", "x": 1}});
+        for body in [json!({"batch": [event]}), event.clone()] {
+            let out = to_segment(body.to_string().as_bytes(), &["wk_0", "wk_1:secret", "wk_2"]).expect("translates");
+            let out: Value = serde_json::from_slice(&out).expect("is JSON");
+            assert_eq!(out["batch"][0]["properties"], json!({"x": 1}), "{out}");
+        }
+    }
+
+    #[test]
+    fn size_and_number_are_judged_before_an_event_is_read() {
+        let code = |body: &str| to_segment(body.as_bytes(), &[]).expect_err("is refused").code;
+        let unreadable = |count: usize| format!(r#"{{"batch":[{}]}}"#, vec![r#"{"n":1e999}"#; count].join(","));
+        assert_eq!(code(&unreadable(1)), "invalid_json");
+        assert_eq!(code(&unreadable(MAX_BATCH_EVENTS + 1)), "too_many_events");
+        assert_eq!(code(&unreadable(MAX_BATCH / 10)), "batch_too_large");
+        let large = format!(r#"{{"batch":[{{"n":1e999,"pad":"{}"}}]}}"#, " ".repeat(MAX_EVENT));
+        let left: Value = serde_json::from_slice(&to_segment(large.as_bytes(), &[]).expect("left to the acceptor"))
+            .unwrap_or_default();
+        assert_eq!(left, Value::Null, "it was not read");
     }
 
     #[test]
@@ -243,9 +335,9 @@ mod tests {
 
     #[test]
     fn what_is_no_posthog_body_is_refused_and_no_object_is_left_to_the_acceptor() {
-        assert!(to_segment(b"[]").is_err());
-        assert!(to_segment(b"{").is_err());
-        assert!(to_segment(br#"{"batch": 1}"#).is_err());
+        for body in ["[]", "{", r#"{"batch": 1}"#, "7", r#"{"batch": [{"a": "\ud800"}]}"#] {
+            assert!(to_segment(body.as_bytes(), &[]).is_err(), "{body}");
+        }
         assert_eq!(translated(json!(7)), json!(7));
     }
 }

@@ -44,7 +44,7 @@ fn basic(encoded: &str) -> Option<String> {
 
 /// The key itself: what stands before a colon. Jitsu's client takes `key:secret` only, so its users write
 /// `wk_…:anything`, and ours have no colon.
-fn bare(text: &str) -> Option<&str> {
+pub(crate) fn bare(text: &str) -> Option<&str> {
     text.split(':').next().map(str::trim).filter(|key| !key.is_empty())
 }
 
