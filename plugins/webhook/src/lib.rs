@@ -1,6 +1,9 @@
 //! Sends events to any HTTP endpoint, one by one or in batches, signed by the Standard Webhooks scheme.
 
-use rialto_sdk::prelude::*;
+use rialto_sdk::{
+    prelude::*,
+    settings::{Setting, Value},
+};
 
 /// Whether a request carries one event or many.
 #[derive(Clone, Copy, PartialEq, Choice)]
@@ -20,7 +23,27 @@ pub struct Webhook {
     mode: Mode,
     /// Headers that are added to every request. Credentials belong in the authorization secret.
     #[field(label = "Headers")]
-    headers: Headers,
+    headers: MoreHeaders,
+}
+
+/// Headers that this connector sets on every request. A second one of the name would say something else.
+const SET_HERE: [&str; 3] = ["content-type", "idempotency-key", "webhook-id"];
+
+/// Headers beside those that are set here.
+struct MoreHeaders(Headers);
+
+impl Setting for MoreHeaders {
+    const TYPE: &'static str = Headers::TYPE;
+    const REQUIRED: bool = Headers::REQUIRED;
+    fn read(value: Option<&Value>) -> std::result::Result<Self, String> {
+        let headers = Headers::read(value)?;
+        if let Some((name, _)) =
+            headers.iter().find(|(name, _)| SET_HERE.iter().any(|set| set.eq_ignore_ascii_case(name)))
+        {
+            return Err(format!("the connector sets the header '{name}' itself; leave it out"));
+        }
+        Ok(Self(headers))
+    }
 }
 
 /// Posts events to any HTTP endpoint, signed by the Standard Webhooks scheme.
@@ -67,6 +90,6 @@ impl Webhook {
             .header("webhook-id", key)
             .header("idempotency-key", key)
             .body("application/json", body);
-        self.headers.iter().fold(request, |request, (name, value)| request.header(name, value))
+        self.headers.0.iter().fold(request, |request, (name, value)| request.header(name, value))
     }
 }

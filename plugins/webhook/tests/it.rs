@@ -97,6 +97,9 @@ fn headers_that_would_never_be_sent_are_a_fault_of_the_settings() {
     for (headers, said) in [
         (json!({ "Authorization": "Bearer x" }), "Authorization"),
         (json!({ "Proxy-Authorization": "x" }), "auth slots"),
+        (json!({ "Content-Type": "text/plain" }), "sets the header 'Content-Type' itself"),
+        (json!({ "x-a": "y", "Webhook-Id": "1" }), "sets the header 'Webhook-Id' itself"),
+        (json!({ "idempotency-key": "1" }), "sets the header 'idempotency-key' itself"),
         (json!({ "a b": "x" }), "not a header's name"),
         (json!({ "x-a": "b\r\nx-injected: 1" }), "control characters"),
         (json!({ "x-a": "y".repeat(13_000) }), "12288 bytes"),
