@@ -74,21 +74,27 @@ pub struct Connectors {
     receiver: Option<Arc<dyn Receiver>>,
 }
 
-/// Checks settings and secrets against a manifest; the names of secrets that are kept come last.
+/// Checks settings and secrets against a manifest; the names of secrets that are kept come last. `None` if the check
+/// could not be made at the moment.
 type CheckFn =
-    dyn Fn(&Manifest, &BTreeMap<String, Value>, &Secrets, &BTreeSet<String>) -> Vec<FieldError> + Send + Sync;
+    dyn Fn(&Manifest, &BTreeMap<String, Value>, &Secrets, &BTreeSet<String>) -> Option<Vec<FieldError>> + Send + Sync;
 
 impl Connectors {
     /// The connectors that `installed` tells of, asked anew each time. Settings are checked by the manifest alone.
     pub fn new(installed: impl Fn() -> Vec<Arc<Manifest>> + Send + Sync + 'static) -> Self {
-        Self { installed: Arc::new(installed), check: Arc::new(manifest::check), receiver: None }
+        Self {
+            installed: Arc::new(installed),
+            check: Arc::new(|m, settings, secrets, kept| Some(manifest::check(m, settings, secrets, kept))),
+            receiver: None,
+        }
     }
 
-    /// The same, with a check that knows more than the manifest, such as what egress refuses.
+    /// The same, with a check that knows more than the manifest, such as what egress refuses; it gives `None` if it
+    /// could not be made at the moment.
     #[must_use]
     pub fn checked_by(
         self,
-        check: impl Fn(&Manifest, &BTreeMap<String, Value>, &Secrets, &BTreeSet<String>) -> Vec<FieldError>
+        check: impl Fn(&Manifest, &BTreeMap<String, Value>, &Secrets, &BTreeSet<String>) -> Option<Vec<FieldError>>
         + Send
         + Sync
         + 'static,
@@ -122,7 +128,7 @@ impl Connectors {
         settings: &BTreeMap<String, Value>,
         secrets: &Secrets,
         kept: &BTreeSet<String>,
-    ) -> Vec<FieldError> {
+    ) -> Option<Vec<FieldError>> {
         (self.check)(manifest, settings, secrets, kept)
     }
 }

@@ -177,7 +177,7 @@ fn connectors(plugins: &PluginHost) -> Connectors {
     let (installed, judge) = (plugins.clone(), plugins.clone());
     Connectors::new(move || installed.connectors())
         .checked_by(move |manifest, settings, secrets, kept| {
-            judge.check(&manifest.id, settings, secrets, kept).unwrap_or_default()
+            judge.check(&manifest.id, settings, secrets, kept).unwrap_or(Ok(Vec::new())).ok()
         })
         .received_by(Arc::new(plugins.clone()))
 }

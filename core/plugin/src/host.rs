@@ -5,6 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use rialto_model::{
     manifest::{self, FieldError, Limits, Manifest, SettingType},
 };
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::{
     CallLimits, PluginError, PluginOptions,
@@ -28,6 +30,10 @@ use crate::{
     runtime::{Asked, Plugin, Runtime},
 };
 
+/// How long a check waits while a connector is asked about other settings, which takes a fraction of it.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The most checks that wait so at a time: each keeps a thread.
+const WAITING: usize = 16;
 /// The longest message of a connector about a setting, in characters.
 const MESSAGE: usize = 1_000;
 
@@ -45,7 +51,14 @@ struct Inner {
     ready: Ready,
     /// Held while a connector is asked about settings.
     asking: Mutex<()>,
+    /// Seats for those who wait for that.
+    seats: Semaphore,
 }
+
+/// A check could not be made, as too many are made at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("connectors are asked about other settings at the moment")]
+pub struct Busy;
 
 /// A file that was not taken as a connector.
 #[derive(Debug)]
@@ -93,6 +106,7 @@ impl PluginHost {
             refused,
             ready: Ready::default(),
             asking: Mutex::default(),
+            seats: Semaphore::new(WAITING),
         })))
     }
 
@@ -123,14 +137,16 @@ impl PluginHost {
     }
 
     /// Everything that is wrong with a destination's settings and secrets, including URLs that no request would be
-    /// let out to, and what the connector's own code says of them. Blocks for as long as that takes; `filled` names the slots that hold a secret already. `None` if no such connector is installed.
+    /// let out to, and what the connector's own code says of them. Blocks for as long as that takes; `filled`
+    /// names the slots that hold a secret already. `None` if no such connector is installed; [`Busy`] if its code could
+    /// not be asked.
     pub fn check(
         &self,
         connector: &str,
         settings: &BTreeMap<String, Value>,
         secrets: &Secrets,
         filled: &BTreeSet<String>,
-    ) -> Option<Vec<FieldError>> {
+    ) -> Option<Result<Vec<FieldError>, Busy>> {
         let manifest = self.manifest(connector)?;
         let mut errors = manifest::check(&manifest, settings, secrets, filled);
         for field in manifest.settings.iter().filter(|field| field.kind == SettingType::Url) {
@@ -146,22 +162,28 @@ impl PluginHost {
             }
         }
         if errors.is_empty() {
-            errors.extend(self.asked(connector, settings));
+            match self.asked(connector, settings) {
+                Ok(said) => errors.extend(said),
+                Err(busy) => return Some(Err(busy)),
+            }
         }
-        Some(errors)
+        Some(Ok(errors))
     }
 
     /// What the connector itself says against settings that its manifest lets pass: it is given a job without events.
-    /// Whatever else it does says nothing; nor is it asked while another one is, as there is one call's room for that.
-    fn asked(&self, connector: &str, settings: &BTreeMap<String, Value>) -> Option<FieldError> {
-        let plugin = self.plugin(connector)?;
-        let (context, job) = delivery::about(&plugin.manifest, settings)?;
-        let _room = self.0.asking.try_lock()?;
-        let runtime = &self.0.runtime;
-        let said = apart(|| runtime.call(&plugin, &context, &job, &Asked::Prepare)).ok()?.err()?;
+    /// Whatever else it does says nothing. There is one call's room for that, which is waited for, but not for long.
+    fn asked(&self, connector: &str, settings: &BTreeMap<String, Value>) -> Result<Option<FieldError>, Busy> {
+        let Some(plugin) = self.plugin(connector) else { return Ok(None) };
+        let Some((context, job)) = delivery::about(&plugin.manifest, settings) else { return Ok(None) };
+        let _seat = self.0.seats.try_acquire().map_err(|_| Busy)?;
+        let said = apart(|| {
+            let _room = self.0.asking.try_lock_for(PATIENCE).ok_or(Busy)?;
+            Ok(self.0.runtime.call(&plugin, &context, &job, &Asked::Prepare))
+        })?;
+        let Ok(Err(said)) = said else { return Ok(None) };
         let message: String = said.message.chars().filter(|c| !c.is_control()).take(MESSAGE).collect();
-        let field = said.field.filter(|field| plugin.manifest.settings.iter().any(|known| known.name == *field))?;
-        Some(FieldError::new(format!("settings.{field}"), message))
+        let field = said.field.filter(|field| plugin.manifest.settings.iter().any(|known| known.name == *field));
+        Ok(field.map(|field| FieldError::new(format!("settings.{field}"), message)))
     }
 
     /// Runs a job without the network, as if its destination took everything, and tells how many calls it took. It

@@ -26,6 +26,6 @@ mod shares;
 mod verdict;
 
 pub use error::PluginError;
-pub use host::{PluginHost, Refused};
+pub use host::{Busy, PluginHost, Refused};
 pub use options::{CallLimits, EgressPolicy, PluginOptions};
 pub use verdict::default_verdict;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use rialto_model::DestinationId;
@@ -20,8 +21,12 @@ use crate::extract::{Asked, At, Given};
 use crate::manage::paging::Paging;
 use crate::manage::settings;
 use crate::precondition::{IfMatch, Keep, Once};
+use crate::problem::slug::Slug;
 use crate::problem::{Problem, Result};
 use crate::state::Api;
+
+/// When it is worth asking again for a check that could not be made.
+const CHECK_RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default().routes(routes!(list, create)).routes(routes!(read, change, remove))
@@ -186,5 +191,12 @@ fn check(
     secrets: &Secrets,
     kept: &BTreeSet<String>,
 ) -> Result<()> {
-    settings::sound(api.connectors.check(manifest, given, secrets, kept))
+    let checked = api.connectors.check(manifest, given, secrets, kept).ok_or_else(|| {
+        Problem::new(
+            Slug::Unavailable,
+            "The connector is being asked about other settings: these could not be checked.",
+        )
+        .retry_after(CHECK_RETRY)
+    })?;
+    settings::sound(checked)
 }

@@ -1,7 +1,9 @@
 //! What is not taken as a connector, and what is said of it.
 
+use std::time::Duration;
+
 use rialto_engine::{Connector, FailureKind};
-use rialto_plugin::{CallLimits, EgressPolicy, PluginError, PluginHost, PluginOptions};
+use rialto_plugin::{Busy, CallLimits, EgressPolicy, PluginError, PluginHost, PluginOptions};
 use serde_json::json;
 
 use crate::{
@@ -146,7 +148,7 @@ fn settings_that_could_never_be_delivered_to_are_told_when_they_are_given() {
         let settings = [("url".to_owned(), json!(url))].into();
         let errors =
             host.check("rialto/webhook", &settings, &Default::default(), &Default::default()).expect("installed");
-        errors.into_iter().map(|error| error.field).collect::<Vec<_>>()
+        errors.expect("asked").into_iter().map(|error| error.field).collect::<Vec<_>>()
     };
     assert!(check("https://example.com/in").is_empty());
     for bad in ["http://example.com/", "https://10.0.0.1/", "https://[::1]/", "https://example.com:25/", "nonsense"] {
@@ -154,11 +156,37 @@ fn settings_that_could_never_be_delivered_to_are_told_when_they_are_given() {
     }
     let check = |headers: serde_json::Value| {
         let settings = [("url".to_owned(), json!("https://example.com/in")), ("headers".to_owned(), headers)].into();
-        host.check("rialto/webhook", &settings, &Default::default(), &Default::default()).expect("installed")
+        let errors = host.check("rialto/webhook", &settings, &Default::default(), &Default::default());
+        errors.expect("installed").expect("asked")
     };
     assert_eq!(check(json!({ "X-Team": "growth" })), []);
     let errors = check(json!({ "Authorization": "Bearer x" }));
     assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), ["settings.headers"]);
     assert!(errors[0].message.contains("Authorization"), "{errors:?}");
     assert!(host.check("rialto/nothing", &Default::default(), &Default::default(), &Default::default()).is_none());
+}
+
+#[test]
+fn a_check_waits_for_another_ones_and_is_not_taken_for_made_when_it_was_not() {
+    let bad = [("url".to_owned(), json!("https://example.com/in")), ("headers".to_owned(), json!({ "Host": "x" }))];
+    let check = |host: &PluginHost, connector: &str| {
+        let settings = if connector == "rialto/webhook" { bad.clone().into() } else { Default::default() };
+        let errors = host.check(connector, &settings, &Default::default(), &Default::default()).expect("installed");
+        errors.map(|errors| errors.len())
+    };
+    let limits = CallLimits { time: Duration::from_secs(3), ..CallLimits::default() };
+    let host = host(&wat::component("", "(loop (br 0)) unreachable"), limits, EgressPolicy::default());
+    host.install(artifact::webhook()).expect("taken");
+    let mut told = Vec::new();
+    std::thread::scope(|threads| {
+        let slow = threads.spawn(|| check(&host, "test/by-hand"));
+        while !slow.is_finished() {
+            told.push(check(&host, "rialto/webhook"));
+        }
+        assert_eq!(slow.join().expect("ends"), Ok(0), "what runs out of time says nothing");
+    });
+    told.push(check(&host, "rialto/webhook"));
+    assert!(told.contains(&Err(Busy)), "it was never waited for");
+    assert!(told.iter().all(|told| matches!(told, Ok(1) | Err(Busy))), "a fault was passed over");
+    assert_eq!(told.last(), Some(&Ok(1)));
 }
