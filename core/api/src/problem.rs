@@ -173,6 +173,10 @@ impl From<ExplainError> for Problem {
         match error {
             ExplainError::Store(error) => error.into(),
             ExplainError::Log(error) => error.into(),
+            busy @ ExplainError::Busy => {
+                Self::new(Slug::Unavailable, format!("The event was not found: {busy}. Try again shortly."))
+                    .retry_after(UNAVAILABLE_RETRY)
+            }
             far @ ExplainError::FarAhead { .. } => {
                 Self::new(Slug::Unavailable, format!("The event was not found: {far}.")).retry_after(FAR_RETRY)
             }

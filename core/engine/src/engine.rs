@@ -11,10 +11,12 @@ use rialto_model::lane::LaneState;
 use rialto_model::live::LiveEvent;
 use rialto_model::{DestinationId, Position, TenantId};
 use rialto_store::{Store, StoreError, WriteGrant};
+use tokio::runtime::Handle;
 
 use crate::clock::Clock;
 use crate::connector::Connector;
 use crate::error::EngineError;
+use crate::explain::Looks;
 use crate::faults::{Faults, NoFaults};
 use crate::lane::{Dispatcher, LaneCounters, LaneParts, Next, Witness};
 use crate::live::{Live, LiveTail};
@@ -124,6 +126,9 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) processor: Arc<Processor>,
     pub(crate) dispatcher: Dispatcher,
+    pub(crate) looks: Looks,
+    /// Where it works, if it was made within a runtime: what takes long does not run where clients are answered.
+    pub(crate) behind: Option<Handle>,
     live: Arc<Live>,
     loops: Option<Loops>,
     shutdown: Duration,
@@ -175,7 +180,8 @@ impl Engine {
         });
         let loops = workers.map(|workers| Loops::start(Arc::clone(&processor), workers));
         let (shutdown, stopped) = (options.shutdown, AtomicBool::new(false));
-        Self(Arc::new(Inner { log, clock, processor, dispatcher, live, loops, shutdown, stopped }))
+        let (looks, behind) = (Looks::default(), Handle::try_current().ok());
+        Self(Arc::new(Inner { log, clock, processor, dispatcher, looks, behind, live, loops, shutdown, stopped }))
     }
 
     /// Makes events durable in the order given, all or none. When it returns they will be processed, whatever

@@ -5,13 +5,16 @@ mod ahead;
 mod fate;
 mod words;
 
+use std::sync::Arc;
+
 use rialto_log::{Entry, LogError};
-use rialto_model::Position;
 use rialto_model::decision::TimelineEntry;
 use rialto_model::explain::{Explanation, Step, StepName};
+use rialto_model::{Position, TenantId};
 use rialto_store::{StoreError, TenantScope};
 
 use crate::engine::Engine;
+pub(crate) use ahead::Looks;
 use ahead::{LOOK, Looked, look_ahead};
 
 /// Why nothing can be told.
@@ -23,6 +26,9 @@ pub enum ExplainError {
     /// The log did not answer.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// It is not processed, and enough others are being looked for among those that wait.
+    #[error("it is not among the processed events, and enough others are being looked for among those that wait")]
+    Busy,
     /// It is not processed, and more waits than can be looked through.
     #[error(
         "it is not among the processed events, nor among the {looked} next to be processed of {waiting} that wait; if \
@@ -101,6 +107,22 @@ impl Engine {
         })
     }
 
+    /// Looks behind, where no client waits for the thread, and to its end even if the asker has gone: until then the
+    /// tenant's next one has to wait.
+    async fn look(&self, tenant: TenantId, after: Position, message_id: &str) -> Result<Looked, ExplainError> {
+        let looking = self.0.looks.begin(tenant).ok_or(ExplainError::Busy)?;
+        let (log, message_id) = (Arc::clone(&self.0.log), message_id.to_owned());
+        let look = async move {
+            let looked = look_ahead(log.as_ref(), tenant, after, &message_id, LOOK).await;
+            drop(looking);
+            looked
+        };
+        match &self.0.behind {
+            Some(behind) => Ok(behind.spawn(look).await.map_err(|_| LogError::Closed)??),
+            None => Ok(look.await?),
+        }
+    }
+
     /// An event that is in the log and not yet processed.
     async fn waiting(
         &self,
@@ -108,8 +130,8 @@ impl Engine {
         processed: Position,
         message_id: &str,
     ) -> Result<Option<Explanation>, ExplainError> {
-        let log = self.0.log.as_ref();
-        let (entry, event) = match look_ahead(log, scope.tenant_id(), processed, message_id, LOOK).await? {
+        let log = &self.0.log;
+        let (entry, event) = match self.look(scope.tenant_id(), processed, message_id).await? {
             Looked::Found(found) => *found,
             Looked::Nowhere => return Ok(None),
             Looked::GaveUp { looked } => {

@@ -63,7 +63,8 @@ async fn read(
 ///
 /// What happened to it at each step, and why it reached, or did not reach, each destination: from what was really
 /// decided at the time, not from a guess made now. An event that still waits to be processed is looked for among those
-/// that wait, 500,000 or two seconds far; if more wait, the answer is a 503 that says so.
+/// that wait, 500,000 or two seconds far; if more wait, the answer is a 503 that says so. One such search a tenant, and
+/// a few in all, are made at a time; who comes meanwhile gets a 503 too.
 #[utoipa::path(get, path = "/api/v1/events/{message_id}/explain", tag = "Events",
     params(("message_id" = String, Path)))]
 async fn explain(

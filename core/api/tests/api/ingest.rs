@@ -381,17 +381,18 @@ async fn the_clients_address_is_the_sockets_or_what_a_trusted_proxy_says() {
     }
 }
 
-/// A log that is full, away, or slow, and says so only to appends.
-struct Moody {
-    inner: Arc<dyn EventLog>,
-    mood: Mood,
+/// A log that is full, away, or slow, and says so to appends or to reads.
+pub(crate) struct Moody {
+    pub(crate) inner: Arc<dyn EventLog>,
+    pub(crate) mood: Mood,
 }
 
 #[derive(Clone, Copy)]
-enum Mood {
+pub(crate) enum Mood {
     Full,
     Away,
     Slow(Duration),
+    SlowToRead(Duration),
 }
 
 #[async_trait]
@@ -409,6 +410,7 @@ impl EventLog for Moody {
                 tokio::time::sleep(pause).await;
                 self.inner.append(tenant, now, bodies).await
             }
+            Mood::SlowToRead(_) => self.inner.append(tenant, now, bodies).await,
         }
     }
     async fn read(
@@ -418,6 +420,9 @@ impl EventLog for Moody {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<Entry>, LogError> {
+        if let Mood::SlowToRead(pause) = self.mood {
+            tokio::time::sleep(pause).await;
+        }
         self.inner.read(tenant, after, limit, max_bytes).await
     }
     async fn get_many(&self, tenant: TenantId, positions: &[Position]) -> Result<Vec<Entry>, LogError> {
@@ -452,7 +457,7 @@ impl EventLog for Moody {
     async fn health(&self) -> Health {
         match self.mood {
             Mood::Away => Health { writable: false, reason: Some("the disk is full".to_owned()) },
-            Mood::Full | Mood::Slow(_) => self.inner.health().await,
+            Mood::Full | Mood::Slow(_) | Mood::SlowToRead(_) => self.inner.health().await,
         }
     }
     async fn close(&self) {

@@ -1,14 +1,17 @@
 //! What became of an event, as the API tells it: profiles, deliveries, explanations, the live tail.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use futures::StreamExt;
 use http::Request;
+use rialto_log::EventLog;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::harness::{Choices, Hub};
+use crate::ingest::{Mood, Moody};
 use crate::world::text;
 
 fn count(page: &Value) -> usize {
@@ -113,6 +116,26 @@ async fn an_event_that_waits_far_behind_is_still_explained() {
     assert_eq!((&told["position"], &told["payload"]["message_id"]), (&json!(25_000), &json!("m24999")));
     assert!(text(&told, "said").contains("processing is switched off"), "{told}");
     hub.get("/api/v1/events/m25000/explain", &acme.viewer).await.expect(404);
+}
+
+#[tokio::test]
+async fn one_search_a_tenant_is_made_at_a_time_among_events_that_wait() {
+    let mood = Mood::SlowToRead(Duration::from_millis(500));
+    let log = Box::new(move |inner| Arc::new(Moody { inner, mood }) as Arc<dyn EventLog>);
+    let hub = Hub::with(None, Choices { log, processing: false, ..Choices::default() }).await;
+    let (acme, globex) = (hub.tenant("acme").await, hub.tenant("globex").await);
+    hub.track(&acme, &json!({"messageId": "m1", "userId": "u1", "event": "Bought"})).await.expect(200);
+    let explain = async |key: &str| hub.get("/api/v1/events/m1/explain", key).await;
+    let second = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        explain(&acme.viewer).await
+    };
+    let (first, second, other) = tokio::join!(explain(&acme.viewer), second, explain(&globex.viewer));
+    first.expect(200);
+    other.expect(404);
+    assert!(second.header("retry-after").parse::<u64>().is_ok_and(|wait| wait >= 1), "{:?}", second.headers);
+    assert_eq!(second.expect(503)["type"], "/problems/unavailable");
+    explain(&acme.viewer).await.expect(200);
 }
 
 async fn a_dead_letter_is_read_retried_and_discarded(hub: &Hub) {

@@ -1,7 +1,10 @@
 //! Looking for an event among those that wait to be processed: the log knows no message ids, so it is read.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rialto_log::{Entry, EventLog, LogError};
 use rialto_model::event::Event;
 use rialto_model::{Position, TenantId};
@@ -20,6 +23,34 @@ pub(super) struct Look {
 
 /// Far enough for a long standstill, and never so far that the caller gives up first.
 pub(super) const LOOK: Look = Look { events: 500_000, at_a_time: 1_000, time: Duration::from_secs(2) };
+
+/// The most that look at a time, each for a tenant of its own: a look reads and compares as fast as it can.
+const LOOKS: usize = 4;
+
+/// Who looks at the moment.
+#[derive(Clone, Default)]
+pub(crate) struct Looks(Arc<Mutex<HashSet<TenantId>>>);
+
+/// The right to look, given back when it is dropped.
+pub(super) struct Looking {
+    looks: Looks,
+    tenant: TenantId,
+}
+
+impl Looks {
+    /// `None` while it is looked for another event of the tenant, or for too many tenants.
+    pub(super) fn begin(&self, tenant: TenantId) -> Option<Looking> {
+        let mut looking = self.0.lock();
+        let may = looking.len() < LOOKS && looking.insert(tenant);
+        may.then(|| Looking { looks: self.clone(), tenant })
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.looks.0.lock().remove(&self.tenant);
+    }
+}
 
 /// The most bytes that are read at a time.
 const BYTES: usize = 4 << 20;
@@ -78,6 +109,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn one_a_tenant_and_a_few_in_all_look_at_a_time() {
+        let tenant = |n| TenantId::from_parts(1, &[n; 10]);
+        let looks = Looks::default();
+        let mut looking = vec![looks.begin(tenant(0)).expect("nobody looks")];
+        assert!(looks.begin(tenant(0)).is_none(), "one a tenant");
+        looking.extend((1..9).filter_map(|n| looks.begin(tenant(n))));
+        assert_eq!(looking.len(), LOOKS);
+        looking.clear();
+        assert!(looks.begin(tenant(0)).is_some(), "it was given back");
+    }
 
     #[tokio::test]
     async fn who_gives_up_says_so() {
