@@ -81,6 +81,9 @@ pub(crate) fn samples(api: &Api) -> Samples {
     let mut page = Page::default();
     ingest(&mut page, &api.metrics);
     pipeline(&mut page, &api.engine.status());
+    let held = api.windows_held.load(Ordering::Relaxed);
+    let help = "Windows of the log that are older than payloads are kept and hold events that wait to be processed.";
+    page.one("rialto_log_windows_held", "gauge", help, held);
     let listeners = api.listeners.count() as u64;
     page.one("rialto_live_listeners", "gauge", "Listeners to live tails at the moment.", listeners);
     Samples(page.0)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use rialto_engine::{Clock, Engine, Receiver};
 use rialto_log::EventLog;
@@ -33,6 +34,8 @@ pub struct ApiState {
     pub connectors: Connectors,
     /// Knows the time.
     pub clock: Arc<dyn Clock>,
+    /// How many windows of the log are old enough to go and hold events that wait to be processed.
+    pub windows_held: Arc<AtomicU64>,
     /// What an operator can choose.
     pub options: ApiOptions,
 }
@@ -143,6 +146,7 @@ pub(crate) struct Shared {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) connectors: Connectors,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) windows_held: Arc<AtomicU64>,
     pub(crate) options: ApiOptions,
     pub(crate) checker: Checker,
     pub(crate) metrics: Metrics,
@@ -153,7 +157,7 @@ pub(crate) struct Shared {
 
 impl Api {
     pub(crate) fn new(state: ApiState, checker: Checker) -> Self {
-        let ApiState { engine, store, log, connectors, clock, options } = state;
+        let ApiState { engine, store, log, connectors, clock, windows_held, options } = state;
         let bodies = Bodies::new(options.max_bodies, options.max_body);
         let (metrics, listeners) = (Metrics::default(), Listeners::default());
         let quotas = Quotas::new(options.quota);
@@ -163,6 +167,7 @@ impl Api {
             log,
             connectors,
             clock,
+            windows_held,
             options,
             checker,
             metrics,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use rialto_api::{ApiOptions, ApiState, Connectors, ServeOptions};
@@ -121,12 +122,14 @@ impl Hub {
         };
         let engine = if config.engine.processing { Engine::start(parts).await } else { Engine::by_hand(parts) };
         let operator_token = first_token(&store, clock.as_ref()).await?;
+        let held = Arc::new(AtomicU64::new(0));
         let state = ApiState {
             engine: engine.clone(),
             store: store.clone(),
             log: Arc::clone(&log),
             connectors: connectors(&plugins),
             clock: Arc::clone(&clock),
+            windows_held: Arc::clone(&held),
             options,
         };
         let (stop, stopped) = watch::channel(false);
@@ -137,7 +140,8 @@ impl Hub {
             until(stopped.clone()),
         ));
         let (kept, end) = (config.retention(), until(stopped.clone()));
-        let retention = tokio::spawn(retention::keep(Arc::clone(&log), store.clone(), Arc::clone(&clock), kept, end));
+        let retention =
+            tokio::spawn(retention::keep(Arc::clone(&log), store.clone(), Arc::clone(&clock), kept, held, end));
         let withdrawal = tokio::spawn(withdrawal::keep(engine.clone(), store.clone(), clock, until(stopped)));
         let grace = Duration::from_secs(config.shutdown_seconds);
         tracing::info!(%addr, version = VERSION, "ready");

@@ -232,12 +232,15 @@ pub async fn trimming_takes_nothing_that_is_still_wanted(log: &dyn EventLog) {
         append(log, done, day(at), &["a", "b"]).await;
         append(log, lagging, day(at), &["c", "d"]).await;
     }
-    assert_eq!(trim(log, day(100), &[(done, 6), (lagging, 0)]).await.windows, 0, "nothing of the one is done");
-    assert_eq!(trim(log, day(100), &[(done, 6), (lagging, 3)]).await.windows, 1, "the second window has one left");
+    for (at, windows, held) in [(0, 0, 3), (3, 1, 2)] {
+        let trimmed = trim(log, day(100), &[(done, 6), (lagging, at)]).await;
+        assert_eq!(trimmed.windows, windows, "the lagging one is done up to {at}");
+        assert_eq!(trimmed.held.map(|held| (held.tenant, held.windows)), Some((lagging, held)), "it is named");
+    }
     assert_eq!((oldest(log, done).await, oldest(log, lagging).await), (3, 3));
     let kept = 5 * DAY;
     let ahead = log.trim(day(1_000), kept, &HashMap::from([(done, 6), (lagging, 6)])).await.expect("trim");
-    assert_eq!(ahead.windows, 1, "the newest window is not old, whatever the clock says");
+    assert_eq!((ahead.windows, ahead.held), (1, None), "the newest window is not old, whatever the clock says");
     assert_eq!(positions(&read_all(log, lagging, 0).await), [5, 6]);
 }
 

@@ -21,6 +21,17 @@ pub struct Entry {
     pub body: Bytes,
 }
 
+/// What keeps a trim from going on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Whose entry is not done with.
+    pub tenant: TenantId,
+    /// When the window that holds it ended.
+    pub ended: Timestamp,
+    /// How many windows are old enough to go and stay.
+    pub windows: usize,
+}
+
 /// What a trim took away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trimmed {
@@ -28,6 +39,8 @@ pub struct Trimmed {
     pub windows: usize,
     /// Their size on disk, in bytes.
     pub bytes: u64,
+    /// What keeps more from going that is old enough.
+    pub held: Option<Held>,
 }
 
 /// Whether the log takes writes.

@@ -16,6 +16,6 @@ pub mod conformance;
 
 pub use embedded::{EmbeddedLog, EmbeddedOptions};
 pub use error::LogError;
-pub use event_log::{Entry, EventLog, Health, Trimmed};
+pub use event_log::{Entry, EventLog, Health, Held, Trimmed};
 pub use rialto_model::{Position, TenantId, Timestamp};
 pub use tail::{Tail, Tails};

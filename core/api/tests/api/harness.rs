@@ -153,6 +153,7 @@ impl Hub {
             log: Arc::clone(&log),
             connectors: Connectors::new(|| vec![Arc::new(manifest()), Arc::new(hooks())]).received_by(Arc::new(Script)),
             clock,
+            windows_held: Arc::default(),
             options: choices.options,
         };
         Self { router: router(state), store, log, operator, _database: database, _folder: folder }

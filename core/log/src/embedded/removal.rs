@@ -17,7 +17,7 @@ use super::{
     streams::{Segment, Span, Streams},
     window,
 };
-use crate::{LogError, Trimmed};
+use crate::{Held, LogError, Trimmed};
 
 /// What an erasure has made invisible, and which windows still hold the bytes.
 pub(super) struct Erased {
@@ -41,12 +41,15 @@ impl Place {
         let slots: Vec<_> = self.windows.values().map(|window| window.slot).collect();
         let Some(newest) = slots.last() else { return Ok(Trimmed::default()) };
         let before = now.min(newest.end).before(kept);
-        let open = streams.first_open_window(done).unwrap_or(u64::MAX);
+        let first_open = streams.first_open_window(done);
+        let open = first_open.map_or(u64::MAX, |(number, _)| number);
         let ended = self.windows.values().take(window::ended(&slots, before));
-        let ended: Vec<&Window> = ended.take_while(|window| window.number < open).collect();
-        let Some(floor) = ended.last().map(|window| window.number) else { return Ok(Trimmed::default()) };
-        let trimmed =
-            Trimmed { windows: ended.len(), bytes: ended.iter().map(|window| window.keyspace.disk_space()).sum() };
+        let (ended, stay): (Vec<&Window>, Vec<&Window>) = ended.partition(|window| window.number < open);
+        let held = stay.first().zip(first_open);
+        let held = held.map(|(first, (_, tenant))| Held { tenant, ended: first.slot.end, windows: stay.len() });
+        let bytes = ended.iter().map(|window| window.keyspace.disk_space()).sum();
+        let trimmed = Trimmed { windows: ended.len(), bytes, held };
+        let Some(floor) = ended.last().map(|window| window.number) else { return Ok(trimmed) };
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
         batch.insert(&self.index, keys::FLOOR, floor.to_be_bytes());
         for (tenant, segments, head) in streams.in_windows(floor) {

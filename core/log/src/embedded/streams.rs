@@ -130,12 +130,12 @@ impl Streams {
         }
     }
 
-    /// The oldest window that holds an entry after where its stream is done with.
-    pub(super) fn first_open_window(&self, done: &HashMap<TenantId, Position>) -> Option<u64> {
+    /// The oldest window that holds an entry after where its stream is done with, and whose.
+    pub(super) fn first_open_window(&self, done: &HashMap<TenantId, Position>) -> Option<(u64, TenantId)> {
         let known = self.0.read();
         let open = |(tenant, position): (&TenantId, &Position)| {
             let span = known.streams.get(tenant)?.spans(position.saturating_add(1)).into_iter().next()?;
-            Some(span.window)
+            Some((span.window, *tenant))
         };
         done.iter().filter_map(open).min()
     }
