@@ -41,7 +41,8 @@ enum Task {
     Test(suite::TestArgs),
     /// Everything that must be green before a change is taken: formatting, lints, house rules, demo, tests.
     Ci,
-    /// Checks the house rules: floors, who names what, file sizes and names, documents that lead somewhere.
+    /// Checks the house rules: floors, who names what, file sizes and names, documents that lead somewhere, licences
+    /// and sources of dependencies.
     Tidy,
     /// Builds the plugins into target/plugins, as components that a hub takes.
     Plugins {

@@ -38,14 +38,14 @@ impl Default for TestArgs {
 /// # Errors
 /// When something needed cannot be had, a build or a test fails, or in CI a test is skipped.
 pub(crate) fn test(arguments: &TestArgs, phases: &mut Phases) -> Done {
-    test_after(arguments, phases, &[])
+    test_after(arguments, phases, &[], &[])
 }
 
-/// As [`test`], after other checks of which these failed: the summary names them.
+/// As [`test`], after other checks of which these failed and those could not be made: the summary names them.
 ///
 /// # Errors
 /// As [`test`].
-pub(crate) fn test_after(arguments: &TestArgs, phases: &mut Phases, failed: &[&str]) -> Done {
+pub(crate) fn test_after(arguments: &TestArgs, phases: &mut Phases, failed: &[&str], unchecked: &[&str]) -> Done {
     let mut report = Report::default();
     let outcome = prepare(phases).and_then(|ground| {
         phases.run("build the tests", || build(arguments, &ground))?;
@@ -62,7 +62,7 @@ pub(crate) fn test_after(arguments: &TestArgs, phases: &mut Phases, failed: &[&s
     if !failed.is_empty() {
         println!("\n{} {}", red("not passed:"), failed.join(", "));
     }
-    print_summary(&report);
+    print_summary(&report, unchecked);
     outcome
 }
 
@@ -173,7 +173,7 @@ impl Show {
     }
 }
 
-fn print_summary(report: &Report) {
+fn print_summary(report: &Report, unchecked: &[&str]) {
     if !report.skips.is_empty() {
         println!("\n{}", bold("skipped, and why"));
         for (name, why) in &report.skips {
@@ -185,6 +185,9 @@ fn print_summary(report: &Report) {
         for name in &report.failures {
             println!("  {} {name}", red("✗"));
         }
+    }
+    if !unchecked.is_empty() {
+        println!("\n{} {}", yellow("not checked:"), unchecked.join(", "));
     }
     println!("\n{} passed, {} failed, {} skipped", report.passed(), report.failed(), report.skipped());
 }

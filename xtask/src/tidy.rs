@@ -8,6 +8,7 @@ use crate::fault::{Done, During as _, Fault};
 use crate::process::root;
 use crate::terminal::red;
 
+mod dependencies;
 mod documents;
 mod files;
 mod floors;
@@ -82,6 +83,7 @@ fn findings(house: &[Text], root: &Path) -> Vec<Finding> {
     all.extend(house.iter().flat_map(functions::check));
     all.extend(house.iter().flat_map(words::check));
     all.extend(documents::check(house, exists));
+    all.extend(dependencies::check(root));
     all.sort();
     all
 }
