@@ -98,7 +98,7 @@ impl World {
         });
         event.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         let event: Event = serde_json::from_str(&event.to_string()).expect("an event");
-        let grant = WriteGrant { tenant_id: self.tenant, source: self.source.clone() };
+        let grant = WriteGrant { tenant_id: self.tenant, source: self.source.clone(), quota: Default::default() };
         self.engine.accept(&grant, vec![event]).await.expect("taken in");
     }
 
