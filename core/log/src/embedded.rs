@@ -1,13 +1,12 @@
 //! The log of a single node: streams in fjall, one group commit for all tenants, in one folder.
 //!
 //! A write goes `queue` → `writer` → `commit` (frames, one batch, one flush) → `streams` (what is known without the
-//! disk) → tails. A read asks `streams` first and the disk (`reader`) only for what has left memory. `eager` keeps
-//! appends from waiting behind whole tables. The rest keeps faith with the disk: `audit` and `journal` at opening, `heal` after a failure, `removal`, `purge` and `scrub` for
+//! disk) → tails. A read asks `streams` first and the disk (`reader`) only for what has left memory. The rest keeps
+//! faith with the disk: `audit` and `journal` at opening, `heal` after a failure, `removal`, `purge` and `scrub` for
 //! what must go.
 
 mod audit;
 mod commit;
-mod eager;
 mod frame;
 mod heal;
 mod journal;

@@ -7,7 +7,6 @@ use std::{
 
 use super::{
     Shared,
-    eager::Eager,
     place::{engine_folder, translate},
     queue::{Append, Chore, Reply, Work},
     removal::{EraseFailure, Erased},
@@ -16,16 +15,12 @@ use crate::LogError;
 
 /// Runs until the queue is closed and empty, then lets go of the folder.
 pub(super) fn run(shared: &Arc<Shared>) {
-    let eager = Eager::start();
     loop {
         if shared.trouble.lock().is_some() && !shared.heal_until_well() {
             break;
         }
         match shared.queue.next() {
-            Work::Group(appends) => {
-                shared.write_group(appends);
-                shared.hurry(&eager);
-            }
+            Work::Group(appends) => shared.write_group(appends),
             Work::Chore(chore) => shared.do_chore(chore),
             Work::Over => break,
         }
