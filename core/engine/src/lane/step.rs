@@ -147,18 +147,28 @@ impl Lane {
                 self.memory = None;
                 Next::Again
             }
-            Err(StepError::Store(StoreError::NotFound { .. })) => {
+            Err(error) => {
+                // What went through did so whatever went wrong since, and need not be sent again.
+                self.end().await;
+                self.failed(error, now)
+            }
+        }
+    }
+
+    fn failed(&mut self, error: StepError, now: Timestamp) -> Next {
+        match error {
+            StepError::Store(StoreError::NotFound { .. }) => {
                 self.memory = None;
                 Next::Wait(None)
             }
-            Err(StepError::Unwritable(error)) => {
+            StepError::Unwritable(error) => {
                 tracing::error!(tenant = %self.scope.tenant_id(), destination = %self.destination, %error, "lane stops");
                 self.memory = None;
                 self.health.unwritable(now, &error.to_string());
                 self.state = self.health.state();
                 Next::Wait(self.health.closed_until(now))
             }
-            Err(error) => {
+            error => {
                 let until = now.after(HUB_WAIT);
                 tracing::warn!(tenant = %self.scope.tenant_id(), destination = %self.destination, %error, "lane waits");
                 self.memory = None;

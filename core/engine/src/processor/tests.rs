@@ -113,7 +113,7 @@ fn begin(log: &Arc<EmbeddedLog>, store: &Store, faults: &Arc<Once>, options: Eng
         store: store.clone(),
         connector: Arc::new(Nothing),
         clock: Arc::new(ManualClock::new(AT)),
-        options: EngineOptions { faults: Arc::<Once>::clone(faults), ..options },
+        options: EngineOptions { faults: Arc::<Once>::clone(faults), read_ahead_from: 1, ..options },
     })
 }
 

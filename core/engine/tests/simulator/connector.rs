@@ -34,8 +34,8 @@ struct Inner {
     calm: bool,
     down: HashSet<DestinationId>,
     reached: BTreeMap<DestinationId, Reached>,
-    /// Deliveries that arrived in the step under way.
-    fresh: Vec<String>,
+    /// Deliveries that arrived at a destination since its lane last came to rest, and may not be written down.
+    fresh: BTreeMap<DestinationId, Vec<String>>,
     /// Deliveries that may arrive again: their answer was lost, or the hub crashed before it was written.
     repeatable: BTreeSet<String>,
     failures: u64,
@@ -49,7 +49,7 @@ impl Script {
             calm: false,
             down: HashSet::new(),
             reached: BTreeMap::new(),
-            fresh: Vec::new(),
+            fresh: BTreeMap::new(),
             repeatable: BTreeSet::new(),
             failures: 0,
             calls: 0,
@@ -71,15 +71,23 @@ impl Script {
         }
     }
 
-    pub(crate) fn step_begins(&self) {
-        self.0.lock().fresh.clear();
+    /// A lane has come to rest: what arrived is written down.
+    pub(crate) fn rested(&self, destination: DestinationId) {
+        self.0.lock().fresh.remove(&destination);
     }
 
-    /// What arrived in the step was not written down.
-    pub(crate) fn step_crashed(&self) {
+    /// A step of a lane crashed: what arrived may not have been written down.
+    pub(crate) fn step_crashed(&self, destination: DestinationId) {
+        let mut inner = self.0.lock();
+        let fresh = inner.fresh.remove(&destination).unwrap_or_default();
+        inner.repeatable.extend(fresh);
+    }
+
+    /// The process died, all of its lanes with it.
+    pub(crate) fn died(&self) {
         let mut inner = self.0.lock();
         let fresh = std::mem::take(&mut inner.fresh);
-        inner.repeatable.extend(fresh);
+        inner.repeatable.extend(fresh.into_values().flatten());
     }
 
     pub(crate) fn failures(&self) -> u64 {
@@ -216,7 +224,7 @@ impl Inner {
         let reached = self.reached.entry(destination).or_default();
         reached.arrived.push(event.message_id.clone());
         *reached.deliveries.entry(one.delivery_id.clone()).or_default() += 1;
-        self.fresh.push(one.delivery_id.clone());
+        self.fresh.entry(destination).or_default().push(one.delivery_id.clone());
     }
 }
 

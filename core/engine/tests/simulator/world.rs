@@ -263,12 +263,14 @@ impl World {
 
     /// One step of a lane; when it would go on.
     async fn dispatch(&mut self, which: usize) -> Result<Next, String> {
-        self.script.step_begins();
-        let next = self.engine.dispatch(self.scope.tenant_id(), self.destinations[which]).await;
+        let destination = self.destinations[which];
+        let next = self.engine.dispatch(self.scope.tenant_id(), destination).await;
         let struck = self.dice.take().len() as u64;
         if struck > 0 {
             self.tally.lane_crashes += struck;
-            self.script.step_crashed();
+            self.script.step_crashed(destination);
+        } else if matches!(next, Ok(Next::Wait(_))) {
+            self.script.rested(destination);
         }
         next.map_err(|error| format!("a lane failed for no reason: {error:?}"))
     }
@@ -285,6 +287,7 @@ impl World {
     /// The process dies and another one begins: whatever was in memory is gone.
     fn restart(&mut self) {
         self.tally.restarts += 1;
+        self.script.died();
         self.engine = engine(&self.store, &self.log, &self.script, &self.options, &self.clock);
     }
 
