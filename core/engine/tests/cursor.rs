@@ -35,12 +35,8 @@ impl Connector for Taker {
 
     async fn deliver(&self, job: Job) -> Result<Vec<Outcome>, Failure> {
         self.0.fetch_add(job.events.len(), Ordering::Relaxed);
-        let taken = Outcome {
-            verdict: Verdict::Delivered,
-            code: String::new(),
-            message: String::new(),
-            retry_after_ms: None,
-        };
+        let taken =
+            Outcome { verdict: Verdict::Delivered, code: String::new(), message: String::new(), retry_after_ms: None };
         Ok(vec![taken; job.events.len()])
     }
 }
