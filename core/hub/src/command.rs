@@ -11,6 +11,7 @@ use figment::value::Value;
 
 use crate::config::{Config, ConfigError, DEFAULTS};
 use crate::hub::HubError;
+use crate::patience::have_patience;
 use crate::telemetry::FilterError;
 
 mod health;
@@ -101,10 +102,6 @@ pub enum CommandError {
     Print(#[source] toml::ser::Error),
 }
 
-/// How much nicer than others a patient thread is: at 5 it gets about a quarter of a core that both want.
-#[cfg(target_os = "linux")]
-const PATIENCE: i32 = 5;
-
 impl Arguments {
     /// Does what was asked, and returns when it is done.
     ///
@@ -160,12 +157,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, std::io::Error> {
 /// there is not enough of it: what came in is processed later rather than refused now.
 fn patient_runtime() -> Result<tokio::runtime::Runtime, std::io::Error> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.enable_all().thread_name("rialto-work").on_thread_start(|| {
-        #[cfg(target_os = "linux")]
-        if let Err(error) = rustix::process::nice(PATIENCE) {
-            tracing::debug!(%error, "this thread keeps its priority");
-        }
-    });
+    builder.enable_all().thread_name("rialto-work").on_thread_start(have_patience);
     builder.build()
 }
 

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::master_secret::{self, MasterSecretError};
+use crate::patience::have_patience;
 use crate::{VERSION, retention, withdrawal};
 
 const MIB: usize = 1 << 20;
@@ -208,14 +209,16 @@ async fn open_log(config: &Config, front: &Handle) -> Result<Arc<dyn EventLog>, 
         window: Duration::from_secs(config.log.window_hours.saturating_mul(60 * 60)),
         max_queued_bytes: config.log.max_queued_mib.saturating_mul(MIB),
         recent_bytes: config.log.recent_mib.saturating_mul(MIB),
+        before_workers: have_patience,
         ..EmbeddedOptions::default()
     };
-    // Reading back what a crash left blocks, for as long as the disk takes.
-    let opened = front.spawn_blocking({
+    // Reading back what a crash left blocks, for as long as the disk takes. Started by a thread of the front, for a
+    // thread is as patient as the one that starts it, and clients wait for the log's writer.
+    let opened = front.spawn({
         let folder = folder.clone();
-        move || EmbeddedLog::open(folder, options)
+        async move { tokio::task::spawn_blocking(move || EmbeddedLog::open(folder, options)).await }
     });
-    let log = opened.await?.map_err(|source| HubError::Log { folder, source })?;
+    let log = opened.await??.map_err(|source| HubError::Log { folder, source })?;
     Ok(Arc::new(log))
 }
 

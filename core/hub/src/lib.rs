@@ -4,6 +4,7 @@ pub mod command;
 pub mod config;
 mod hub;
 mod master_secret;
+mod patience;
 mod retention;
 pub mod telemetry;
 mod withdrawal;

@@ -27,6 +27,9 @@ pub struct EmbeddedOptions {
     /// The storage engine's journals may take this many bytes on disk (64 MiB at least): what is read back at
     /// opening.
     pub journal_bytes: u64,
+    /// Called on the thread that starts the storage engine's workers, before it does. They write tables, for which
+    /// nobody waits, and are as nice to others as that thread; the log's own writer is as nice as who opens the log.
+    pub before_workers: fn(),
     /// How long the log waits between two attempts to take writes again after storage failed.
     pub heal_every: Duration,
 }
@@ -44,6 +47,7 @@ impl Default for EmbeddedOptions {
             memtable_bytes: 16 * MIB as u64,
             block_cache_bytes: 32 * MIB as u64,
             journal_bytes: 128 * MIB as u64,
+            before_workers: || {},
             heal_every: Duration::from_millis(500),
         }
     }

@@ -99,15 +99,23 @@ impl Place {
     }
 
     fn open_engine(engine: &Path, options: &EmbeddedOptions) -> fjall::Result<Self> {
-        let database = Database::builder(engine)
+        let builder = Database::builder(engine)
             .cache_size(options.block_cache_bytes)
             .max_journaling_size(options.journal_bytes.max(64 * 1024 * 1024))
             // The writer persists each batch itself; one that writes every insert through would do it twice.
             .manual_journal_persist(true)
             .worker_threads(2)
             // The engine's own bound leaves a process with the usual 1,024 files hardly any for its clients.
-            .max_cached_files(Some(OPEN_TABLES))
-            .open()?;
+            .max_cached_files(Some(OPEN_TABLES));
+        // On a thread of its own, for its workers are as nice to others as the one that starts them.
+        let opened = std::thread::scope(|scope| {
+            let start = || {
+                (options.before_workers)();
+                builder.open()
+            };
+            scope.spawn(start).join()
+        });
+        let database = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let index = database.keyspace(INDEX, KeyspaceCreateOptions::default)?;
         let mut windows = BTreeMap::new();
         for name in database.list_keyspace_names() {
