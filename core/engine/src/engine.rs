@@ -71,7 +71,7 @@ impl Default for EngineOptions {
             cache_bytes: 256 << 20,
             step_bytes: 32 << 20,
             feed_bytes: 64 << 20,
-            read_ahead_from: 1_000,
+            read_ahead_from: 3_000,
             shutdown: Duration::from_secs(10),
             faults: Arc::new(NoFaults),
         }
