@@ -53,10 +53,12 @@ struct World {
 }
 
 impl World {
-    async fn with(events: usize) -> Self {
+    /// So many events are processed and wait for their lane; a write is waited for with so much patience.
+    async fn with(events: usize, patience: Duration) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite://{}", folder.path().join("rialto.db").display());
-        let store = Store::open(StoreOptions::new(url.clone(), [7; 32])).await.expect("SQLite opens");
+        let options = StoreOptions { statement_timeout: patience, ..StoreOptions::new(url.clone(), [7; 32]) };
+        let store = Store::open(options).await.expect("SQLite opens");
         let log = EmbeddedLog::open(folder.path().join("log"), EmbeddedOptions::default()).expect("the log opens");
         let tenant = store.operator().create_tenant("acme", "Acme", AT).await.expect("a tenant").id;
         let scope = store.lease(tenant);
@@ -125,7 +127,7 @@ impl World {
 
 #[tokio::test]
 async fn a_lane_goes_on_while_its_cursor_is_written_but_not_far_and_rests_once_it_is() {
-    let mut world = World::with(3 * WINDOW + 500).await;
+    let mut world = World::with(3 * WINDOW + 500, Duration::from_secs(5)).await;
     world.other.execute("BEGIN IMMEDIATE").await.expect("keeps the writer waiting");
     for windows in 1..=2 {
         assert_eq!(world.step().await, Next::Again);
@@ -141,4 +143,19 @@ async fn a_lane_goes_on_while_its_cursor_is_written_but_not_far_and_rests_once_i
     assert_eq!((world.taken(), world.written().await), (3 * WINDOW + 500, 3 * WINDOW as u64 + 500));
     let lane = world.store.lease(world.tenant).lane(world.destination).await.expect("a lane");
     assert_eq!(lane.delivered, 3 * WINDOW as u64 + 500, "each is counted once");
+}
+
+#[tokio::test]
+async fn what_went_through_is_counted_and_not_sent_again_when_a_write_of_the_cursor_fails() {
+    let mut world = World::with(2 * WINDOW + 500, Duration::from_millis(100)).await;
+    world.other.execute("BEGIN IMMEDIATE").await.expect("keeps the writer waiting");
+    assert_eq!(world.step().await, Next::Again);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    world.other.execute("ROLLBACK").await.expect("lets go");
+    let met_the_failure = world.step().await;
+    assert!(matches!(met_the_failure, Next::Wait(_)), "{met_the_failure:?}");
+    assert_eq!((world.taken(), world.written().await), (2 * WINDOW, 2 * WINDOW as u64), "it is written after all");
+    while world.step().await == Next::Again {}
+    let lane = world.store.lease(world.tenant).lane(world.destination).await.expect("a lane");
+    assert_eq!((world.taken(), lane.delivered), (2 * WINDOW + 500, 2 * WINDOW as u64 + 500), "each once");
 }

@@ -136,6 +136,7 @@ impl Ground {
             now: START,
             ip: None,
             new_id: &mut || unreachable!("every event has its id"),
+            given_id: None,
         };
         let events = envelope.stamp(stamp).expect("events");
         let grant = WriteGrant {
@@ -186,7 +187,7 @@ fn engine(store: &Store, log: &Arc<dyn EventLog>, taker: &Arc<Taker>, faults: &A
         store: store.clone(),
         connector: Arc::<Taker>::clone(taker),
         clock: Arc::new(ManualClock::new(START)),
-        options: EngineOptions { faults: Arc::<Once>::clone(faults), ..EngineOptions::default() },
+        options: EngineOptions { faults: Arc::<Once>::clone(faults), read_ahead_from: 1, ..EngineOptions::default() },
     })
 }
 

@@ -52,6 +52,9 @@ use crate::{Entry, EventLog, Health, LogError, Tail, Tails, Trimmed};
 /// What an entry costs beside its body while it waits, in bytes.
 const OVERHEAD: usize = 64;
 
+/// How many entries are erased while appends wait: each may lie in a frame of 128 KiB of its own.
+const ERASED_AT_ONCE: usize = 64;
+
 /// How often a read looks again whose entries were trimmed or dropped under its eyes.
 const LOOKS: usize = 3;
 
@@ -124,6 +127,17 @@ impl EmbeddedLog {
         let (reply, answer) = oneshot::channel();
         self.shared.queue.push_chore(chore(reply))?;
         answer.await.unwrap_or(Err(LogError::Closed))
+    }
+
+    /// Rewrites the frames of these positions, a few at a time: appends wait meanwhile, and what is rewritten lies in
+    /// memory.
+    async fn erase_bit_by_bit(&self, tenant: TenantId, positions: &[Position]) -> Result<Erased, LogError> {
+        let mut all = Erased { count: 0, windows: Vec::new() };
+        for positions in positions.chunks(ERASED_AT_ONCE) {
+            let positions = positions.to_vec();
+            all.add(self.chore(|reply| Chore::Erase { tenant, positions, reply }).await?);
+        }
+        Ok(all)
     }
 
     async fn purge(
@@ -299,7 +313,7 @@ impl EventLog for EmbeddedLog {
 
     async fn erase(&self, tenant: TenantId, positions: &[Position]) -> Result<usize, LogError> {
         let wanted: BTreeSet<Position> = positions.iter().copied().collect();
-        let erased = self.chore(|reply| Chore::Erase { tenant, positions: positions.to_vec(), reply }).await?;
+        let erased = self.erase_bit_by_bit(tenant, positions).await?;
         self.purge(erased, move |whose, position| whose == tenant && wanted.contains(&position)).await
     }
 
@@ -307,15 +321,8 @@ impl EventLog for EmbeddedLog {
         let mut all = Erased { count: 0, windows: Vec::new() };
         let mut gone: HashMap<TenantId, BTreeSet<Position>> = HashMap::new();
         for (tenant, positions) in wanted {
-            let (tenant, positions) = (*tenant, positions.clone());
-            gone.entry(tenant).or_default().extend(&positions);
-            let erased = self.chore(|reply| Chore::Erase { tenant, positions, reply }).await?;
-            all.count += erased.count;
-            for window in erased.windows {
-                if all.windows.iter().all(|known| known.name() != window.name()) {
-                    all.windows.push(window);
-                }
-            }
+            gone.entry(*tenant).or_default().extend(positions);
+            all.add(self.erase_bit_by_bit(*tenant, positions).await?);
         }
         self.purge(all, move |whose, position| gone.get(&whose).is_some_and(|gone| gone.contains(&position))).await
     }

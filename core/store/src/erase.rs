@@ -12,7 +12,7 @@ use crate::tx::{Claim, HubTx};
 
 /// Tables that grow with events, and what their rows are found by: they are emptied bit by bit, so that no other
 /// tenant waits for a lock or for SQLite's one writer.
-const LARGE: [(&str, &str); 11] = [
+const LARGE: [(&str, &str); 12] = [
     ("suppressions", "id"),
     ("withdrawn", "position"),
     ("outbox", "message_id"),
@@ -23,6 +23,7 @@ const LARGE: [(&str, &str); 11] = [
     ("identifiers", "kind, value"),
     ("aliases", "absorbed_id"),
     ("merges", "id"),
+    ("sightings", "profile_id"),
     ("profiles", "id"),
 ];
 

@@ -97,7 +97,6 @@ async fn create(
     let NewSuppression { kind, value, reason } = given.value;
     let identifier = identifier(&scope, &kind, &value).await?;
     let body = scope.suppress(&identifier, reason.as_deref(), api.now()).await?;
-    api.engine.config_changed(scope.tenant_id());
     Ok(Created { location: format!("/api/v1/suppressions/{}", body.id), body })
 }
 
@@ -111,8 +110,7 @@ async fn read(Admin(scope): Admin, At(id): At<SuppressionId>) -> Result<Found<Su
 ///
 /// What comes from now on is taken again. What went nowhere does not come back.
 #[utoipa::path(delete, path = "/api/v1/suppressions/{id}", tag = "Suppressions", params(("id" = SuppressionId, Path)))]
-async fn remove(State(api): State<Api>, Admin(scope): Admin, At(id): At<SuppressionId>) -> Result<Done> {
+async fn remove(Admin(scope): Admin, At(id): At<SuppressionId>) -> Result<Done> {
     scope.lift_suppression(id).await?;
-    api.engine.config_changed(scope.tenant_id());
     Ok(Done)
 }

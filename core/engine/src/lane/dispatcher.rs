@@ -293,7 +293,10 @@ impl Dispatcher {
                     Some(config) => self.step_or_rest(slot, config).await,
                     None => Next::Wait(None),
                 },
-                Err(_) => Next::Wait(Some(self.0.parts.clock.now().after(CONFIG_WAIT))),
+                Err(_) => {
+                    slot.flush().await;
+                    Next::Wait(Some(self.0.parts.clock.now().after(CONFIG_WAIT)))
+                }
             };
             let Next::Wait(until) = next else { continue };
             if let Some(until) = until.filter(|until| slot.set_alarm(*until, self.0.parts.clock.now())) {

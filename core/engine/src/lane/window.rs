@@ -66,6 +66,8 @@ impl Reader<'_> {
                 (events.into_iter().map(|ready| ready.entry).collect::<Vec<_>>(), bodies, canonical)
             }
             None => {
+                // Else merges would be seen that the feed does not know yet.
+                let _quiet = self.feed.merges.read().await;
                 let rows: Vec<_> = self.scope.timeline_after(cursor, ROWS).await?.into_iter().map(Arc::new).collect();
                 let persons = rows.iter().filter_map(|row| row.profile_id);
                 let persons: HashSet<ProfileId> = persons.chain(held.iter().copied()).collect();

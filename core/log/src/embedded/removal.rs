@@ -25,6 +25,18 @@ pub(super) struct Erased {
     pub(super) windows: Vec<Keyspace>,
 }
 
+impl Erased {
+    /// Takes in what was erased after it.
+    pub(super) fn add(&mut self, other: Self) {
+        self.count += other.count;
+        for window in other.windows {
+            if self.windows.iter().all(|known| known.name() != window.name()) {
+                self.windows.push(window);
+            }
+        }
+    }
+}
+
 /// Frames are removed this many at a time, so that no batch grows with a stream.
 const AT_ONCE: usize = 4096;
 

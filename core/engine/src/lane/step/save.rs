@@ -68,9 +68,14 @@ impl Lane {
     pub(super) async fn saved(&mut self) -> Result<(), StepError> {
         let Some(saving) = &mut self.saving else { return Ok(()) };
         let written = (&mut saving.written).await;
-        let (to, at) = (saving.to, saving.at);
+        let (to, at, delivered) = (saving.to, saving.at, saving.delivered);
         self.saving = None;
-        written.unwrap_or_else(|_| Err(StoreError::unavailable("the write was broken off")))?;
+        let written = written.unwrap_or_else(|_| Err(StoreError::unavailable("the write was broken off")));
+        if let (Err(_), Some(memory)) = (&written, &mut self.memory) {
+            // The next write tells of it.
+            memory.unsaved += delivered;
+        }
+        written?;
         if let Some(memory) = &mut self.memory {
             (memory.saved, memory.saved_at) = (to, at);
         }
