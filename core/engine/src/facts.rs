@@ -22,6 +22,9 @@ pub(crate) struct Facts {
     pub(crate) identifiers: Vec<Identifier>,
     /// The alias call's other id, as it would be if it were a device's and if it were a customer's.
     pub(crate) previous: Option<Previous>,
+    /// An email and a phone that the event carries along beside others of its own: they identify nobody, and yet are
+    /// somebody's.
+    pub(crate) carried: Vec<Identifier>,
     /// Identifiers that name no one person.
     pub(crate) set_aside: Vec<SetAside>,
     /// Traits to fold; null deletes one.
@@ -98,10 +101,12 @@ impl Finder<'_> {
             raw.map_or([None; 2], |raw| pick(raw, ["email", "phone"]))
                 .map(|raw| raw.and_then(text).map(|text| text.into_owned()).filter(|text| !text.trim().is_empty()))
         };
-        let [own_email, own_phone] = of(own);
-        let [email, phone] = of(carried);
-        self.add("email", own_email.or(email).as_deref());
-        self.add("phone", own_phone.or(phone).as_deref());
+        for ((kind, own), carried) in ["email", "phone"].into_iter().zip(of(own)).zip(of(carried)) {
+            if let (Some(_), Some(carried)) = (&own, &carried) {
+                self.facts.carried.extend(Identifier::new(kind, carried, self.rules));
+            }
+            self.add(kind, own.or(carried).as_deref());
+        }
     }
 
     fn take_device(&mut self, device: Option<&RawValue>) {

@@ -41,8 +41,9 @@ pub(crate) fn by_person(suppressions: &Suppressions, people: &People, persons: &
     held.filter_map(|held| suppressions.get(&held.identifier())).min().copied()
 }
 
-/// The identifiers of an event, the alias call's other id in either kind: it does not say which it is.
+/// The identifiers of an event, those that it only carries along too, and the alias call's other id in either kind: it
+/// does not say which it is.
 fn on_event(facts: &Facts) -> impl Iterator<Item = &Identifier> {
     let previous = facts.previous.iter().flat_map(|previous| [&previous.anonymous, &previous.user]);
-    facts.identifiers.iter().chain(previous)
+    facts.identifiers.iter().chain(previous).chain(&facts.carried)
 }

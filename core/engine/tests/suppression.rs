@@ -258,6 +258,12 @@ fn every_kind() -> Vec<(&'static str, &'static str, Value)> {
             "joe@example.com",
             json!({"type": "identify", "userId": "u1", "traits": {"email": "JOE@example.com"}}),
         ),
+        (
+            "email",
+            "carried@example.com",
+            json!({"type": "identify", "userId": "u4", "traits": {"email": "own@example.com"},
+                "context": {"traits": {"email": "Carried@example.com"}}}),
+        ),
         ("phone", "+49 170 1234567", with(json!({"traits": {"phone": "0049 (170) 123-4567"}}))),
         ("device.idfa", "ab-cd", with(json!({"device": {"type": "iOS", "advertisingId": "AB-cd"}}))),
         ("device.gaid", "EF-gh", with(json!({"device": {"type": "android", "advertisingId": "ef-GH"}}))),
