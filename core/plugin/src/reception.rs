@@ -48,6 +48,7 @@ impl Reception<'_> {
             ext: Vec::new(),
         };
         let runtime = Arc::clone(runtime);
+        let known = Arc::clone(&plugin);
         let call = compute.run(tenant, move || runtime.receive(&plugin, &context, &request));
         let failed = |code: &str, message: String| {
             tracing::warn!(%source, %connector, code, "a connector's call failed");
@@ -55,7 +56,7 @@ impl Reception<'_> {
         };
         match tokio::time::timeout(PATIENCE, call).await {
             Ok(Some(Ok(Ok(accepted)))) => taken(accepted).map_err(|why| failed("plugin_answer", why)),
-            Ok(Some(Ok(Err(said)))) => Err(refused(said)),
+            Ok(Some(Ok(Err(said)))) => Err(refused(said, &known)),
             // What a guest said last may be of a person, and who hears this is no reader of deliveries.
             Ok(Some(Err(Crash { code, .. }))) => Err(failed(code, "the connector did not come to an end".into())),
             Ok(None) => Err(later("shutting_down", "the call could not be made; the hub may be going down")),
@@ -74,12 +75,15 @@ fn context(plugin: &Plugin, webhook: &Webhook) -> Context {
     }
 }
 
-fn refused(said: Failure) -> NotRead {
+fn refused(said: Failure, plugin: &Plugin) -> NotRead {
     // There is no secret in the guest's reach that could be in its message.
     let (code, message) = (guest_code(&said.code), sound_message(&Scrubber::new(&Secrets::default()), &said.message));
     match said.retryable {
         true => NotRead::Later { code, message },
-        false => NotRead::Refused { code, message, setting: said.field },
+        false => {
+            let known = |field: &String| plugin.manifest.settings.iter().any(|known| known.name == *field);
+            NotRead::Refused { code, message, setting: said.field.filter(known) }
+        }
     }
 }
 

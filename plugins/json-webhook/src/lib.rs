@@ -97,7 +97,9 @@ impl JsonWebhook {
     /// The track event of an item; none if it is to be passed over.
     fn event(&self, item: &Value) -> Result<Option<Map<String, Value>>> {
         let at = |pointer: &Option<String>| item.pointer(pointer.as_deref()?).filter(|value| !value.is_null()).cloned();
-        let (user, anonymous) = (at(&self.user_id_pointer), at(&self.anonymous_id_pointer));
+        // To the hub a blank id is none.
+        let id = |pointer| at(pointer).filter(|id| id.as_str().is_none_or(|id| !id.trim().is_empty()));
+        let (user, anonymous) = (id(&self.user_id_pointer), id(&self.anonymous_id_pointer));
         if user.is_none() && anonymous.is_none() {
             return match self.nobody {
                 Nobody::Skip => Ok(None),

@@ -51,7 +51,7 @@ fn a_list_is_many_events_in_order_wherever_it_stands() {
 
 #[test]
 fn what_is_of_nobody_is_refused_or_skipped() {
-    let body = json!([{ "user": "a" }, { "user": null }, {}]);
+    let body = json!([{ "user": "a" }, { "user": null }, {}, { "user": " " }]);
     let refused = receive(&json!({}), &body).failure.expect("refused");
     assert_eq!(refused.code, "no_person");
     assert!(refused.message.contains("/user"), "{refused:?}");

@@ -105,7 +105,7 @@ async fn take_request(api: &Api, request: Request, endpoint: Endpoint) -> Result
         }
     };
     held.grow(envelope.added()).await?;
-    append(api, &head, &grant, envelope, &mut new_message_ids(api.now())).await
+    append(api, &head, &grant, envelope, Ids::new(&mut new_message_ids(api.now()))).await
 }
 
 /// Takes a body that did not come as one, such as the pixel's.
@@ -122,21 +122,38 @@ pub(crate) async fn take_body(
         let order =
             [keys.basic.as_deref(), envelope.write_key(), keys.bearer.as_deref(), keys.header.as_deref(), beside];
         let grant = authorise_first(api, &order).await?;
-        append(api, head, &grant, envelope, &mut new_message_ids(api.now())).await
+        append(api, head, &grant, envelope, Ids::new(&mut new_message_ids(api.now()))).await
     };
     counted(api, outcome.await)
 }
 
-/// Stamps the events and waits until the log has them. `new_id` names those that came without an id.
+/// By what ids events are known.
+pub(crate) struct Ids<'a> {
+    /// Names those that came without one.
+    pub(crate) new: &'a mut (dyn FnMut() -> String + Send),
+    /// What becomes of an id that one came with, if it does not stay.
+    pub(crate) given: Option<&'a (dyn Fn(&str) -> String + Sync)>,
+}
+
+impl<'a> Ids<'a> {
+    /// Those that are given stay.
+    fn new(new: &'a mut (dyn FnMut() -> String + Send)) -> Self {
+        Self { new, given: None }
+    }
+}
+
+/// Stamps the events and waits until the log has them.
 pub(crate) async fn append(
     api: &Api,
     head: &Parts,
     grant: &Arc<WriteGrant>,
     envelope: Envelope<'_>,
-    new_id: &mut (dyn FnMut() -> String + Send),
+    ids: Ids<'_>,
 ) -> Result<usize, Refused> {
     let now = api.now();
-    let stamp = Stamp { source_id: grant.source.id, now, ip: client(api, head), new_id };
+    let Ids { new, given } = ids;
+    let given_id = given.map(|given| given as &dyn Fn(&str) -> String);
+    let stamp = Stamp { source_id: grant.source.id, now, ip: client(api, head), new_id: new, given_id };
     // Before the events are looked into: who is over its quota costs no more than reading the request.
     let count = envelope.count();
     api.quotas.charge(grant, count, now)?;

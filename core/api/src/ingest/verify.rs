@@ -14,6 +14,8 @@ use crate::ingest::reply::Refused;
 
 /// How far a signed timestamp may be off, to either side: as long as a captured webhook can be sent again.
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);
+/// When a sender is asked to come again while its source and its connector do not fit.
+const RETRY: Duration = Duration::from_secs(30);
 /// What no connector is to see, beside the headers of its own scheme.
 const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-write-key"];
 
@@ -56,6 +58,22 @@ impl<'a> Prover<'a> {
     /// Whether webhooks have to be signed; else they have to come with a write key.
     pub(crate) fn signs(&self) -> bool {
         self.filled().next().is_some()
+    }
+
+    /// Whether a write key is enough. Not while the source has secrets that its connector, as it is installed, has no
+    /// slot for, nor while a slot is empty that must not be: what was signed would fall open to whoever knows a key.
+    ///
+    /// # Errors
+    /// A 503 that says which.
+    pub(crate) fn keyed(&self) -> Result<(), Refused> {
+        let required = self.slots().iter().find(|slot| slot.required && !self.secrets.0.contains_key(&slot.name));
+        let message = match required {
+            Some(slot) => format!("the source has no secret '{}', which its connector needs", slot.name),
+            None if self.signs() || self.secrets.0.is_empty() => return Ok(()),
+            None => "the source's connector, as it is installed, knows none of the source's secrets".to_owned(),
+        };
+        tracing::warn!(connector = self.manifest.id, "a webhook came that its source's secrets cannot prove");
+        Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "connector_mismatch", message).later(RETRY))
     }
 
     /// The proof, by any of the slots that are filled: while a sender changes its scheme, both are right.
@@ -205,6 +223,20 @@ mod tests {
         assert_eq!(verify(&secrets, &[], b"hello"), Err("unsigned"));
         assert_eq!(verify(&secrets[1..], &[("x-signed", &signed)], b"hello"), Err("unsigned"), "its slot is empty");
         assert_eq!(verify(&[], &[("x-signed", &signed)], b"hello"), Err("unsigned"), "nothing proves anything");
+    }
+
+    #[test]
+    fn what_was_signed_does_not_fall_open_to_a_key() {
+        let keyed = |required: bool, secrets: &[&str]| {
+            let mut manifest = manifest();
+            manifest.webhook.as_mut().expect("it has one").verify[0].required = required;
+            let secrets = Secrets(secrets.iter().map(|name| (name.to_string(), SECRET.to_owned())).collect());
+            let prover = Prover { manifest: &manifest, settings: &BTreeMap::new(), secrets: &secrets };
+            prover.keyed().map_err(|refused| refused.code)
+        };
+        assert_eq!(keyed(false, &[]), Ok(()));
+        assert_eq!(keyed(false, &["renamed"]), Err("connector_mismatch"));
+        assert_eq!(keyed(true, &[]), Err("connector_mismatch"));
     }
 
     #[test]

@@ -12,6 +12,8 @@ use http::{HeaderValue, StatusCode, header};
 use rialto_engine::receiver::{ANSWER_TYPES, Answer};
 use rialto_engine::{Envelope, NotRead, Received, Webhook};
 use rialto_model::SourceId;
+use rialto_model::destination::Secrets;
+use rialto_model::event::MAX_MESSAGE_ID;
 use rialto_model::manifest::Manifest;
 use rialto_store::WebhookSource;
 use utoipa::IntoResponses;
@@ -19,7 +21,7 @@ use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::{ContentBuilder, ObjectBuilder, RefOr, Response as Documented, ResponseBuilder};
 
 use crate::ingest::bodies::Holder;
-use crate::ingest::intake::{STALE, append, client, inflated, key_in_query, read_raw};
+use crate::ingest::intake::{Ids, STALE, append, client, inflated, key_in_query, read_raw};
 use crate::ingest::pixel::decode;
 use crate::ingest::reply::{Accepted, Refused};
 use crate::ingest::verify::{Proof, Prover};
@@ -78,11 +80,16 @@ async fn take(api: &Api, request: Request) -> Result<(usize, Answered), Refused>
     let signed = prover.signs();
     // The signature is of the bytes that were sent, so it is looked at before they are inflated.
     let proof = if signed { prover.verify(&head.headers, &raw, api.now())? } else { Proof::Sender };
-    let message = message(target.source.grant.source.id, &proof, &head, &raw);
+    let grant = &target.source.grant;
+    let message = message(grant.source.id, &target.source.secrets, &proof, &head, &raw);
     let body = inflated(&mut held, &head.headers, raw, api.options.max_body).await?;
     let webhook = target.webhook(api, &head, body, signed, &message);
     let receiver = api.connectors.receiver().ok_or_else(|| missing(&target.manifest.id))?;
-    let Received { records, answer } = receiver.receive(webhook).await?;
+    // Who is over its quota gets no compute. What it costs in the end is known once its events are.
+    api.quotas.charge(grant, 1, api.now())?;
+    let received = receiver.receive(webhook).await;
+    api.quotas.give_back(grant, 1);
+    let Received { records, answer } = received?;
     let envelope = Envelope::of_records(&records)?;
     let answered = answer.map_or(Answered::Usual, Answered::Given);
     if records.is_empty() {
@@ -94,7 +101,14 @@ async fn take(api: &Api, request: Request) -> Result<(usize, Answered), Refused>
         count += 1;
         format!("webhook-{}-{}", &message.to_hex()[..32], count - 1)
     };
-    let events = append(api, &head, &target.source.grant, envelope, &mut new_id).await?;
+    let given = |given: &str| own_id(grant.source.id, given);
+    let ids = Ids { new: &mut new_id, given: Some(&given) };
+    let events = append(api, &head, grant, envelope, ids).await.inspect_err(|refused| {
+        // The connector has run for nothing, and would again, as often as it is asked.
+        if refused.code == "over_quota" {
+            let _ = api.quotas.charge(grant, 1, api.now());
+        }
+    })?;
     Ok((events, answered))
 }
 
@@ -107,7 +121,7 @@ struct Target {
 impl Target {
     /// # Errors
     /// 404 for a source that is not there, is disabled, or receives no webhooks; 401 where a write key is needed and
-    /// is missing or another source's; 503 while its connector is not installed.
+    /// is missing or another source's; 503 while its connector is not installed, or does not know its secrets.
     async fn admitting(api: &Api, head: &Parts) -> Result<Self, Refused> {
         let not_found = |code, message| Err(Refused::new(StatusCode::NOT_FOUND, code, message));
         let Ok(id) = super::last_segment(head).parse::<SourceId>() else {
@@ -127,6 +141,7 @@ impl Target {
         let manifest = manifest.ok_or_else(|| missing(connector))?;
         let target = Self { source, manifest };
         if !target.prover().signs() {
+            target.prover().keyed()?;
             target.admit_by_key(api, head).await?;
         }
         Ok(target)
@@ -178,8 +193,9 @@ fn query(head: &Parts) -> impl Iterator<Item = (String, String)> {
 }
 
 /// What a webhook is known by, so that its events are the same when it is sent again. Only what the proof covers
-/// counts: else someone could send a captured webhook again under another name.
-fn message(source: SourceId, proof: &Proof, head: &Parts, body: &[u8]) -> blake3::Hash {
+/// counts: else someone could send a captured webhook again under another name. Nobody can tell it beforehand who does
+/// not know the source's secrets.
+fn message(source: SourceId, secrets: &Secrets, proof: &Proof, head: &Parts, body: &[u8]) -> blake3::Hash {
     let named = || MESSAGE_IDS.iter().find_map(|name| head.headers.get(*name)).map(HeaderValue::as_bytes);
     let id = match proof {
         Proof::Message(id) => Some(id.as_bytes()),
@@ -188,11 +204,25 @@ fn message(source: SourceId, proof: &Proof, head: &Parts, body: &[u8]) -> blake3
     };
     let mut hasher = blake3::Hasher::new_derive_key("rialto api v1: ids of webhooks");
     hasher.update(source.0.as_bytes());
+    hasher.update(&secrets.0.len().to_le_bytes());
+    for text in secrets.0.iter().flat_map(|(name, secret)| [name, secret]) {
+        hasher.update(&text.len().to_le_bytes()).update(text.as_bytes());
+    }
     match id {
         Some(id) => hasher.update(b"id").update(id),
         None => hasher.update(b"body").update(body),
     };
     hasher.finalize()
+}
+
+/// The id of an event that its connector gave it, within its source: in the tenant's own room whoever knows a write key
+/// could be first to take it.
+fn own_id(source: SourceId, given: &str) -> String {
+    let id = format!("{source}:{given}");
+    match id.chars().count() {
+        ..=MAX_MESSAGE_ID => id,
+        _ => format!("{source}:{}", &blake3::hash(given.as_bytes()).to_hex()[..32]),
+    }
 }
 
 /// What was installed when the source was made is no longer.
@@ -267,7 +297,34 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).expect("a request").into_parts();
-        message(SourceId::from_parts(1, &[source; 10]), proof, &head, body)
+        message(SourceId::from_parts(1, &[source; 10]), &Secrets::default(), proof, &head, body)
+    }
+
+    #[test]
+    fn whoever_does_not_know_the_secrets_cannot_tell_an_id_beforehand() {
+        let (head, ()) = http::Request::new(()).into_parts();
+        let id = |secrets: &[(&str, &str)]| {
+            let secrets = secrets.iter().map(|(name, secret)| ((*name).to_owned(), (*secret).to_owned())).collect();
+            message(SourceId::from_parts(1, &[1; 10]), &Secrets(secrets), &Proof::Body, &head, b"a")
+        };
+        let known = id(&[("a", "bc")]);
+        assert_eq!(known, id(&[("a", "bc")]));
+        for other in [&[][..], &[("a", "bd")], &[("ab", "c")], &[("a", "bc"), ("d", "e")]] {
+            assert_ne!(known, id(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_of_any_length_is_of_its_source_and_fits() {
+        let (one, other) = (SourceId::from_parts(1, &[1; 10]), SourceId::from_parts(1, &[2; 10]));
+        assert_eq!(own_id(one, "o-1"), format!("{one}:o-1"));
+        let (long, longer) = ("é".repeat(MAX_MESSAGE_ID), "é".repeat(MAX_MESSAGE_ID - 1));
+        for given in ["o-1", &long, &longer] {
+            let id = own_id(one, given);
+            assert!(id.chars().count() <= MAX_MESSAGE_ID && id.starts_with(&format!("{one}:")), "{id}");
+            assert_ne!(id, own_id(other, given));
+        }
+        assert_ne!(own_id(one, &long), own_id(one, &longer));
     }
 
     #[test]

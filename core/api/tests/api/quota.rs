@@ -13,7 +13,7 @@ use rialto_model::tenant::Quota;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Choices, Database, Hub};
-use crate::world::Tenant;
+use crate::world::{HOOKS, Tenant, text};
 
 /// A hub and the clock that it goes by.
 struct Timed {
@@ -79,6 +79,7 @@ on_both_with_a_clock!(
     who_is_over_the_quota_is_told_when_to_come_again_and_nothing_of_the_request_is_kept,
     one_tenant_at_its_quota_is_not_felt_by_another_and_a_change_holds_at_once,
     a_large_batch_passes_and_is_made_up_for,
+    who_is_over_the_quota_gets_no_work_of_a_connector_either,
 );
 
 /// The seconds that a refusal says, on which its two headers and its words agree.
@@ -190,4 +191,25 @@ async fn many_connections_get_no_more_than_one() {
     let answers = futures::future::join_all((0..200).map(|_| on.one(&acme))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 50);
     assert_eq!(on.hub.events(acme.id).await.len(), 50);
+}
+
+async fn who_is_over_the_quota_gets_no_work_of_a_connector_either(timed: Timed) {
+    let acme = timed.hub.tenant("acme").await;
+    let new = json!({"name": "hooks", "connector": HOOKS});
+    let source = text(&timed.hub.post("/api/v1/sources", &acme.editor, &new).await.expect(201), "id");
+    let key = timed.hub.post(&format!("/api/v1/sources/{source}/write_keys"), &acme.admin, &json!({})).await;
+    let key = text(&key.expect(201), "key");
+    timed.limit(&acme, json!({"events_per_second": 1})).await;
+    let webhook = async |body: Value| {
+        let path = format!("/v1/webhook/{source}");
+        timed.hub.ingest(&path, &[("x-write-key", &key)], body.to_string()).await.status.as_u16()
+    };
+    for _ in 0..20 {
+        assert_eq!(webhook(json!({"odd": true})).await, 400, "what is not kept is given back");
+    }
+    let event = json!({"type": "track", "userId": "u", "event": "E"});
+    assert_eq!(webhook(Value::from(vec![event; 100])).await, 200, "as large as a batch may be");
+    assert_eq!(webhook(json!({"odd": true})).await, 429, "the connector would refuse it");
+    timed.pass(200_000);
+    assert_eq!(webhook(json!({"odd": true})).await, 400);
 }

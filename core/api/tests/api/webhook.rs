@@ -71,7 +71,7 @@ async fn a_signed_webhook_becomes_events_of_its_source(hub: &Hub) {
     assert_eq!(events.len(), 2, "durable before the answer");
     assert!(events.iter().all(|event| event.source_id.to_string() == source));
     assert!(events[0].message_id.starts_with("webhook-") && events[0].message_id.ends_with("-0"));
-    assert_eq!(events[1].message_id, "named");
+    assert_eq!(events[1].message_id, format!("{source}:named"), "no write key's event can take its place");
     let path = format!("/api/v1/events/{}/explain", events[0].message_id);
     let said = hub.until(&path, &acme.viewer, |said| said["position"].is_u64()).await;
     assert!(said.to_string().contains(&source), "{said}");

@@ -30,6 +30,8 @@ pub struct Stamp<'s> {
     pub ip: Option<IpAddr>,
     /// Makes the id of an event that came without one.
     pub new_id: &'s mut dyn FnMut() -> String,
+    /// What becomes of an id that an event came with, if it does not stay.
+    pub given_id: Option<&'s dyn Fn(&str) -> String>,
 }
 
 /// A well-formed body, not yet looked into item by item.

@@ -168,7 +168,7 @@ fn message_id(raw: Option<&RawValue>, stamp: &mut Stamp<'_>) -> Result<String, R
             let message = format!("may have at most {MAX_MESSAGE_ID} characters");
             Err(Refusal::of_field("invalid_message_id", "messageId", &message))
         }
-        Some(given) => Ok(given),
+        Some(given) => Ok(stamp.given_id.map_or_else(|| given.clone(), |becomes| becomes(&given))),
     }
 }
 

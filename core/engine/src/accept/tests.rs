@@ -19,7 +19,7 @@ fn take(body: &[u8], form: Form, ip: Option<&str>) -> Result<Vec<Event>, Refusal
     };
     let ip = ip.map(|ip| ip.parse::<IpAddr>().expect("an address"));
     let source_id = SourceId::from_parts(1, &[1; 10]);
-    Envelope::parse(body, form)?.stamp(Stamp { source_id, now: NOW, ip, new_id: &mut new_id })
+    Envelope::parse(body, form)?.stamp(Stamp { source_id, now: NOW, ip, new_id: &mut new_id, given_id: None })
 }
 
 fn single(kind: EventType, body: Value) -> Result<Event, Refusal> {

@@ -11,7 +11,7 @@ fn read(kind: EventType, body: Value) -> Facts {
     let body = body.to_string();
     let envelope = Envelope::parse(body.as_bytes(), Form::Single(kind)).expect("is taken");
     let source_id = SourceId::from_parts(1, &[1; 10]);
-    let stamp = Stamp { source_id, now: Timestamp(0), ip: None, new_id: &mut || "m".to_owned() };
+    let stamp = Stamp { source_id, now: Timestamp(0), ip: None, new_id: &mut || "m".to_owned(), given_id: None };
     let events = envelope.stamp(stamp).expect("is taken");
     facts(&events[0], &IdentityRules::default())
 }

@@ -35,7 +35,8 @@ impl Story {
             .collect();
         let body = json!({ "batch": items }).to_string();
         let envelope = Envelope::parse(body.as_bytes(), Form::Batch).expect("a batch");
-        let stamp = Stamp { source_id, now, ip: None, new_id: &mut || unreachable!("every event has its id") };
+        let stamp =
+            Stamp { source_id, now, ip: None, new_id: &mut || unreachable!("every event has its id"), given_id: None };
         envelope.stamp(stamp).expect("events")
     }
 
