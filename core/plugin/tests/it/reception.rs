@@ -67,6 +67,8 @@ async fn whatever_a_guest_does_with_a_webhook_is_bounded_and_may_be_sent_again()
     }
     let Err(NotRead::Refused { code, message, setting }) = receive(&host, "never").await else { panic!("refused") };
     assert_eq!((code.as_str(), message.as_str(), setting), ("unloved", "never come again", None));
+    let Err(NotRead::Refused { setting, .. }) = receive(&host, "nowhere").await else { panic!("refused") };
+    assert_eq!(setting, None, "a setting that it does not have");
     let missing = host.receive(webhook("test/none", "", "[]")).await;
     assert!(matches!(&missing, Err(NotRead::Later { code, .. }) if code == "no_connector"), "{missing:?}");
 }

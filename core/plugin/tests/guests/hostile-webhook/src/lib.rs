@@ -46,6 +46,7 @@ impl Hostile {
             "answer" => Ok(Accepted::nothing().record(&event).answer(202, "application/xml", "<Response/>")),
             "later" => Err(Error::retry("asleep", "come again")),
             "never" => Err(Error::fatal("unloved", "never come again")),
+            "nowhere" => Err(Error::setting("x".repeat(100_000), "is not set")),
             // What it is shown of a webhook.
             "tell" => {
                 let shown =
