@@ -42,6 +42,18 @@ pub struct WebhookSource {
     pub grant: Arc<WriteGrant>,
     /// What webhooks are proved by.
     pub secrets: Secrets,
+    /// What ids are made with that nobody outside can make.
+    pub ids: IdKey,
+}
+
+/// A key of one tenant's under the hub's master secret. It shows itself to nobody.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IdKey(pub [u8; 32]);
+
+impl std::fmt::Debug for IdKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("IdKey(…)")
+    }
 }
 
 /// Something that is given within a tenant.

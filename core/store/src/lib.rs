@@ -69,7 +69,7 @@ pub use change::{
     TenantChange, TenantConfig,
 };
 pub use error::{Result, StoreError};
-pub use grant::{WebhookSource, WriteGrant};
+pub use grant::{IdKey, WebhookSource, WriteGrant};
 pub use operator::Operator;
 pub use options::StoreOptions;
 pub use scope::TenantScope;

@@ -126,7 +126,7 @@ impl Store {
     /// [`StoreError::Unavailable`]; [`StoreError::Corrupt`] for a secret that does not open.
     pub async fn webhook_source(&self, source: SourceId) -> Result<Option<Arc<WebhookSource>>> {
         let hash = self.0.hasher.hash(&source.to_string());
-        let question = webhook::find(&self.0.connections, &self.0.master, source);
+        let question = webhook::find(&self.0.connections, &self.0.master, &self.0.hasher, source);
         remembered(&self.0.webhooks, hash, question).await
     }
 

@@ -12,10 +12,9 @@ use http::{HeaderValue, StatusCode, header};
 use rialto_engine::receiver::{ANSWER_TYPES, Answer};
 use rialto_engine::{Envelope, NotRead, Received, Webhook};
 use rialto_model::SourceId;
-use rialto_model::destination::Secrets;
 use rialto_model::event::MAX_MESSAGE_ID;
 use rialto_model::manifest::Manifest;
-use rialto_store::WebhookSource;
+use rialto_store::{IdKey, WebhookSource};
 use utoipa::IntoResponses;
 use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::{ContentBuilder, ObjectBuilder, RefOr, Response as Documented, ResponseBuilder};
@@ -81,7 +80,7 @@ async fn take(api: &Api, request: Request) -> Result<(usize, Answered), Refused>
     // The signature is of the bytes that were sent, so it is looked at before they are inflated.
     let proof = if signed { prover.verify(&head.headers, &raw, api.now())? } else { Proof::Sender };
     let grant = &target.source.grant;
-    let message = message(grant.source.id, &target.source.secrets, &proof, &head, &raw);
+    let message = message(grant.source.id, &target.source.ids, &proof, &head, &raw);
     let body = inflated(&mut held, &head.headers, raw, api.options.max_body).await?;
     let webhook = target.webhook(api, &head, body, signed, &message);
     let receiver = api.connectors.receiver().ok_or_else(|| missing(&target.manifest.id))?;
@@ -194,20 +193,16 @@ fn query(head: &Parts) -> impl Iterator<Item = (String, String)> {
 
 /// What a webhook is known by, so that its events are the same when it is sent again. Only what the proof covers
 /// counts: else someone could send a captured webhook again under another name. Nobody can tell it beforehand who does
-/// not know the source's secrets.
-fn message(source: SourceId, secrets: &Secrets, proof: &Proof, head: &Parts, body: &[u8]) -> blake3::Hash {
+/// not know the hub's own key.
+fn message(source: SourceId, key: &IdKey, proof: &Proof, head: &Parts, body: &[u8]) -> blake3::Hash {
     let named = || MESSAGE_IDS.iter().find_map(|name| head.headers.get(*name)).map(HeaderValue::as_bytes);
     let id = match proof {
         Proof::Message(id) => Some(id.as_bytes()),
         Proof::Sender => named().filter(|id| !id.is_empty()),
         Proof::Body => None,
     };
-    let mut hasher = blake3::Hasher::new_derive_key("rialto api v1: ids of webhooks");
+    let mut hasher = blake3::Hasher::new_keyed(&key.0);
     hasher.update(source.0.as_bytes());
-    hasher.update(&secrets.0.len().to_le_bytes());
-    for text in secrets.0.iter().flat_map(|(name, secret)| [name, secret]) {
-        hasher.update(&text.len().to_le_bytes()).update(text.as_bytes());
-    }
     match id {
         Some(id) => hasher.update(b"id").update(id),
         None => hasher.update(b"body").update(body),
@@ -297,21 +292,15 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).expect("a request").into_parts();
-        message(SourceId::from_parts(1, &[source; 10]), &Secrets::default(), proof, &head, body)
+        message(SourceId::from_parts(1, &[source; 10]), &IdKey([7; 32]), proof, &head, body)
     }
 
     #[test]
-    fn whoever_does_not_know_the_secrets_cannot_tell_an_id_beforehand() {
+    fn whoever_does_not_know_the_hubs_key_cannot_tell_an_id_beforehand() {
         let (head, ()) = http::Request::new(()).into_parts();
-        let id = |secrets: &[(&str, &str)]| {
-            let secrets = secrets.iter().map(|(name, secret)| ((*name).to_owned(), (*secret).to_owned())).collect();
-            message(SourceId::from_parts(1, &[1; 10]), &Secrets(secrets), &Proof::Body, &head, b"a")
-        };
-        let known = id(&[("a", "bc")]);
-        assert_eq!(known, id(&[("a", "bc")]));
-        for other in [&[][..], &[("a", "bd")], &[("ab", "c")], &[("a", "bc"), ("d", "e")]] {
-            assert_ne!(known, id(other), "{other:?}");
-        }
+        let id = |key| message(SourceId::from_parts(1, &[1; 10]), &IdKey([key; 32]), &Proof::Body, &head, b"a");
+        assert_eq!(id(1), id(1));
+        assert_ne!(id(1), id(2));
     }
 
     #[test]
