@@ -80,6 +80,12 @@ async fn take(api: &Api, request: Request) -> Result<(usize, Answered), Refused>
     // The signature is of the bytes that were sent, so it is looked at before they are inflated.
     let proof = if signed { prover.verify(&head.headers, &raw, api.now())? } else { Proof::Sender };
     let grant = &target.source.grant;
+    if signed {
+        // Proved to be the tenant's, it no longer stands in the way of others that come from the sender's address.
+        let mut own = api.bodies.hold(Holder::Tenant(grant.tenant_id));
+        own.grow(held.bytes()).await?;
+        held = own;
+    }
     let message = message(grant.source.id, &target.source.ids, &proof, &head, &raw);
     let body = inflated(&mut held, &head.headers, raw, api.options.max_body).await?;
     let webhook = target.webhook(api, &head, body, signed, &message);
