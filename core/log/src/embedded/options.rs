@@ -18,9 +18,9 @@ pub struct EmbeddedOptions {
     pub max_group_bytes: usize,
     /// How many bytes of the newest frames, over all tenants, are kept in memory for readers that keep up.
     pub recent_bytes: usize,
-    /// At what size a window's part in memory is written to a table, in bytes. While a table is being flushed to disk the
-    /// appends wait behind it: at 32 MiB they did so for 45 ms. A window closes after 16 tables,
-    /// before the storage engine would begin to merge them.
+    /// At what size a window's part in memory is written to a table, in bytes. While a table is written each flush of
+    /// appends takes several times as long. A window closes after 16 tables, before the storage engine would begin to
+    /// merge them.
     pub memtable_bytes: u64,
     /// The storage engine's cache of blocks read from disk, in bytes.
     pub block_cache_bytes: u64,
